@@ -1,0 +1,178 @@
+"""The loops of :mod:`infbrush_wsi.fields.noise`.
+
+All routes end in the same operations in the same order: the weights of an axis come from :func:`axis_taps`, a row
+sum adds ``weight * xi`` from the left tap to the right one, the result adds ``weight * row`` from the top row to the
+bottom one, and is multiplied by the standard deviation last. Whether ``xi`` was computed for one point, for a block
+of nodes or for a tile of a lattice does not change a bit.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from infbrush_wsi.fields._compiled import compiled
+from infbrush_wsi.fields._elementary import exp_minus
+from infbrush_wsi.fields.philox import normal_pair, philox_words
+
+_LOW = np.uint64(0xFFFFFFFF)
+
+
+@compiled
+def axis_taps(coordinate: float, reach: float, sigma: float, weights: NDArray[np.float64]) -> tuple[int, int]:
+    """First node and number of nodes within `reach` of a coordinate, and their weights, of unit sum of squares."""
+    t = coordinate - 0.5
+    first = int(math.ceil(t - reach))
+    count = int(math.floor(t + reach)) - first + 1
+    total = 0.0
+    for k in range(count):
+        d = (t - (first + k)) / sigma
+        w = exp_minus(0.5 * d * d)
+        weights[k] = w
+        total += w * w
+    scale = 1.0 / math.sqrt(total)
+    for k in range(count):
+        weights[k] *= scale
+    return first, count
+
+
+@compiled
+def normals_at_nodes(
+    rows: NDArray[np.uint64],
+    columns: NDArray[np.uint64],
+    count: int,
+    stream: int,
+    group: int,
+    key: NDArray[np.uint64],
+    xi: NDArray[np.float32],
+) -> None:
+    """Four channels of white noise at `count` nodes, into xi (4, >= count); rows and columns are uint32 values."""
+    k0, k1, c2, c3 = key[0], key[1], np.uint64(stream), np.uint64(group)
+    for i in range(count):
+        w0, w1, w2, w3 = philox_words(rows[i], columns[i], c2, c3, k0, k1)
+        z0, z1 = normal_pair(w0, w1)
+        z2, z3 = normal_pair(w2, w3)
+        xi[0, i], xi[1, i], xi[2, i], xi[3, i] = np.float32(z0), np.float32(z1), np.float32(z2), np.float32(z3)
+
+
+@compiled
+def white_block(
+    first_row: int, first_column: int, key: NDArray[np.uint64], stream: int, block: NDArray[np.float32]
+) -> None:
+    """White noise of the nodes (first_row + i, first_column + j), into block (h, w, C)."""
+    height, width, channels = block.shape
+    rows = np.empty(width, np.uint64)
+    columns = np.empty(width, np.uint64)
+    xi = np.empty((4, width), np.float32)
+    for j in range(width):
+        columns[j] = np.uint64(first_column + j) & _LOW
+    for i in range(height):
+        rows[:] = np.uint64(first_row + i) & _LOW
+        for group in range((channels + 3) // 4):
+            normals_at_nodes(rows, columns, width, stream, group, key, xi)
+            for k in range(min(4, channels - 4 * group)):
+                for j in range(width):
+                    block[i, j, 4 * group + k] = xi[k, j]
+
+
+@compiled
+def points_streaming(
+    points: NDArray[np.float64],
+    key: NDArray[np.uint64],
+    stream: int,
+    reach: float,
+    sigma: float,
+    std: float,
+    out: NDArray[np.float32],
+) -> None:
+    """The field at points (N, 2) of (y, x), into out (N, C): every node's noise is computed for each point anew."""
+    channels = out.shape[1]
+    side = int(math.floor(2.0 * reach)) + 2
+    w_y, w_x = np.empty(side), np.empty(side)
+    rows, columns = np.empty(side * side, np.uint64), np.empty(side * side, np.uint64)
+    xi = np.empty((4, side * side), np.float32)
+    for p in range(points.shape[0]):
+        first_y, n_y = axis_taps(points[p, 0], reach, sigma, w_y)
+        first_x, n_x = axis_taps(points[p, 1], reach, sigma, w_x)
+        for i in range(n_y):
+            for j in range(n_x):
+                rows[i * n_x + j] = np.uint64(first_y + i) & _LOW
+                columns[i * n_x + j] = np.uint64(first_x + j) & _LOW
+        for group in range((channels + 3) // 4):
+            normals_at_nodes(rows, columns, n_y * n_x, stream, group, key, xi)
+            for k in range(min(4, channels - 4 * group)):
+                total = 0.0
+                for i in range(n_y):
+                    row = 0.0
+                    for j in range(n_x):
+                        row += w_x[j] * xi[k, i * n_x + j]
+                    total += w_y[i] * row
+                out[p, 4 * group + k] = np.float32(std * total)
+
+
+@compiled
+def points_from_block(
+    points: NDArray[np.float64],
+    block: NDArray[np.float32],
+    first_row: int,
+    first_column: int,
+    reach: float,
+    sigma: float,
+    std: float,
+    out: NDArray[np.float32],
+) -> None:
+    """The field at points whose nodes all lie in a block of white noise (h, w, C), into out (N, C)."""
+    side = int(math.floor(2.0 * reach)) + 2
+    w_y, w_x = np.empty(side), np.empty(side)
+    for p in range(points.shape[0]):
+        first_y, n_y = axis_taps(points[p, 0], reach, sigma, w_y)
+        first_x, n_x = axis_taps(points[p, 1], reach, sigma, w_x)
+        y, x = first_y - first_row, first_x - first_column
+        for channel in range(out.shape[1]):
+            total = 0.0
+            for i in range(n_y):
+                row = 0.0
+                for j in range(n_x):
+                    row += w_x[j] * block[y + i, x + j, channel]
+                total += w_y[i] * row
+            out[p, channel] = np.float32(std * total)
+
+
+@compiled
+def lattice_from_block(
+    ys: NDArray[np.float64],
+    xs: NDArray[np.float64],
+    block: NDArray[np.float32],
+    first_row: int,
+    first_column: int,
+    reach: float,
+    sigma: float,
+    std: float,
+    out: NDArray[np.float32],
+) -> None:
+    """The field at all (ys[i], xs[j]), separably, into out (len(ys), len(xs), C); the nodes lie in the block."""
+    height, channels = block.shape[0], block.shape[2]
+    weights = np.empty(int(math.floor(2.0 * reach)) + 2)
+    rows = np.empty((height, xs.shape[0], channels))
+    for j in range(xs.shape[0]):
+        first, count = axis_taps(xs[j], reach, sigma, weights)
+        x = first - first_column
+        for i in range(height):
+            for channel in range(channels):
+                row = 0.0
+                for k in range(count):
+                    row += weights[k] * block[i, x + k, channel]
+                rows[i, j, channel] = row
+    total = np.empty((xs.shape[0], channels))
+    for i in range(ys.shape[0]):
+        first, count = axis_taps(ys[i], reach, sigma, weights)
+        total[:] = 0.0
+        for k in range(count):
+            for j in range(xs.shape[0]):
+                for channel in range(channels):
+                    total[j, channel] += weights[k] * rows[first - first_row + k, j, channel]
+        for j in range(xs.shape[0]):
+            for channel in range(channels):
+                out[i, j, channel] = np.float32(std * total[j, channel])
