@@ -3,7 +3,8 @@
 All routes end in the same operations in the same order: the weights of an axis come from :func:`axis_taps`, a row
 sum adds ``weight * xi`` from the left tap to the right one, the result adds ``weight * row`` from the top row to the
 bottom one, and is multiplied by the standard deviation last. Whether ``xi`` was computed for one point, for a block
-of nodes or for a tile of a lattice does not change a bit.
+of nodes or for a tile of a lattice does not change a bit. The routes round to the type of `out` last: the field uses
+float32, and the tests compare the routes in float64, where another order of the sums would show.
 """
 
 from __future__ import annotations
@@ -85,7 +86,7 @@ def points_streaming(
     reach: float,
     sigma: float,
     std: float,
-    out: NDArray[np.float32],
+    out: NDArray[np.float32] | NDArray[np.float64],
 ) -> None:
     """The field at points (N, 2) of (y, x), into out (N, C): every node's noise is computed for each point anew."""
     channels = out.shape[1]
@@ -109,7 +110,7 @@ def points_streaming(
                     for j in range(n_x):
                         row += w_x[j] * xi[k, i * n_x + j]
                     total += w_y[i] * row
-                out[p, 4 * group + k] = np.float32(std * total)
+                out[p, 4 * group + k] = std * total
 
 
 @compiled
@@ -121,7 +122,7 @@ def points_from_block(
     reach: float,
     sigma: float,
     std: float,
-    out: NDArray[np.float32],
+    out: NDArray[np.float32] | NDArray[np.float64],
 ) -> None:
     """The field at points whose nodes all lie in a block of white noise (h, w, C), into out (N, C)."""
     side = int(math.floor(2.0 * reach)) + 2
@@ -137,7 +138,7 @@ def points_from_block(
                 for j in range(n_x):
                     row += w_x[j] * block[y + i, x + j, channel]
                 total += w_y[i] * row
-            out[p, channel] = np.float32(std * total)
+            out[p, channel] = std * total
 
 
 @compiled
@@ -150,29 +151,31 @@ def lattice_from_block(
     reach: float,
     sigma: float,
     std: float,
-    out: NDArray[np.float32],
+    out: NDArray[np.float32] | NDArray[np.float64],
 ) -> None:
     """The field at all (ys[i], xs[j]), separably, into out (len(ys), len(xs), C); the nodes lie in the block."""
     height, channels = block.shape[0], block.shape[2]
-    weights = np.empty(int(math.floor(2.0 * reach)) + 2)
-    rows = np.empty((height, xs.shape[0], channels))
+    side, line = int(math.floor(2.0 * reach)) + 2, xs.shape[0] * channels
+    weights = np.empty((xs.shape[0], side))
+    taps = np.empty((xs.shape[0], 2), np.int64)
     for j in range(xs.shape[0]):
-        first, count = axis_taps(xs[j], reach, sigma, weights)
-        x = first - first_column
-        for i in range(height):
+        taps[j, 0], taps[j, 1] = axis_taps(xs[j], reach, sigma, weights[j])
+    rows = np.empty((height, line))
+    for i in range(height):
+        for j in range(xs.shape[0]):
+            x = taps[j, 0] - first_column
             for channel in range(channels):
                 row = 0.0
-                for k in range(count):
-                    row += weights[k] * block[i, x + k, channel]
-                rows[i, j, channel] = row
-    total = np.empty((xs.shape[0], channels))
+                for k in range(taps[j, 1]):
+                    row += weights[j, k] * block[i, x + k, channel]
+                rows[i, j * channels + channel] = row
+    w_y, total = np.empty(side), np.empty(line)
     for i in range(ys.shape[0]):
-        first, count = axis_taps(ys[i], reach, sigma, weights)
+        first, count = axis_taps(ys[i], reach, sigma, w_y)
         total[:] = 0.0
         for k in range(count):
-            for j in range(xs.shape[0]):
-                for channel in range(channels):
-                    total[j, channel] += weights[k] * rows[first - first_row + k, j, channel]
+            for m in range(line):
+                total[m] += w_y[k] * rows[first - first_row + k, m]
         for j in range(xs.shape[0]):
             for channel in range(channels):
-                out[i, j, channel] = np.float32(std * total[j, channel])
+                out[i, j, channel] = std * total[j * channels + channel]
