@@ -1,0 +1,109 @@
+"""The pixels of a pyramid: given levels are streamed, further ones are means of the level above as read from disk."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from infbrush_wsi.domain import Lattice, Shape
+from infbrush_wsi.errors import OutputError, RegionError
+from infbrush_wsi.writers.sink import ChunkSink, Progress
+
+if TYPE_CHECKING:
+    import dask.array as da
+    import zarr
+
+MAX_LEVELS = 10
+"""TIAToolbox sorts levels by name as text, so there are never more than "0" to "9"."""
+
+
+def level_shapes(shape: Shape, given: int, chunk: int) -> list[Shape]:
+    """Shapes of all levels to be written: those given, or halves until both sides fit in a chunk."""
+    if given > 1:
+        return [_halved(shape, number) for number in range(given)]
+    shapes = [shape]
+    while max(shapes[-1].h, shapes[-1].w) > chunk and len(shapes) < MAX_LEVELS:
+        shapes.append(_halved(shape, len(shapes)))
+    return shapes
+
+
+def check_levels(levels: Sequence[da.Array], lattice: Lattice) -> None:
+    """Refuse levels that are not (h, w, c) uint8 arrays of the lattice, each half of the one before.
+
+    Raises:
+        RegionError: naming the first level that does not fit.
+    """
+    if not 1 <= len(levels) <= MAX_LEVELS:
+        raise RegionError(f"a pyramid has 1 to {MAX_LEVELS} levels, not {len(levels)}")
+    if lattice.shape.count < 1:
+        raise RegionError(f"an image of {lattice.shape.w} x {lattice.shape.h} pixels cannot be written")
+    for number, level in enumerate(levels):
+        if level.ndim != 3 or level.dtype != np.uint8 or np.isnan(level.shape).any() or level.shape[2] < 1:
+            raise RegionError(
+                f"level {number} must be a uint8 array (h, w, c) of known shape, not {level.dtype} {level.shape}"
+            )
+        wanted = (*_halved(lattice.shape, number).as_tuple(), levels[0].shape[2])
+        if level.shape != wanted:
+            raise RegionError(f"level {number} has shape (h, w, c) = {level.shape}; by its lattice it must be {wanted}")
+
+
+def write_given(levels: Sequence[da.Array], targets: Sequence[zarr.Array[Any]], progress: Progress) -> None:
+    """Compute the given (h, w, c) levels and store them (c, h, w), one chunk a task.
+
+    All levels are in one graph, so a block that several levels or chunks need is made once.
+    """
+    _store([_as_stored(level, target) for level, target in zip(levels, targets, strict=True)], targets, progress)
+
+
+def write_halved(finer: zarr.Array[Any], target: zarr.Array[Any], progress: Progress) -> None:
+    """Store the 2 x 2 means of a written level, one chunk a task: memory does not grow with the image."""
+    import dask.array as da
+
+    c, h, w = target.chunks
+    source = da.from_array(finer, chunks=(c, 2 * h, 2 * w))
+    chunks = (source.chunks[0], *(tuple(-(-n // 2) for n in sides) for sides in source.chunks[1:]))
+    _store([source.map_blocks(halve, dtype=np.uint8, chunks=chunks)], [target], progress)
+
+
+def halve(block: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Means of 2 x 2 pixels of a block (c, h, w), rounded half up; an odd last row or column is averaged by itself."""
+    c, h, w = block.shape
+    even = np.pad(block, ((0, 0), (0, h % 2), (0, w % 2)), mode="edge")
+    cells = even.reshape(c, even.shape[1] // 2, 2, even.shape[2] // 2, 2)
+    total: NDArray[np.uint16] = cells.sum(axis=(2, 4), dtype=np.uint16)
+    return ((total + 2) // 4).astype(np.uint8)
+
+
+def check_complete(arrays: Sequence[zarr.Array[Any]]) -> None:
+    """Count the chunks on disk.
+
+    Raises:
+        OutputError: if one is missing.
+    """
+    for array in arrays:
+        if array.nchunks_initialized != array.nchunks:
+            raise OutputError(
+                f"level '{array.path}' has {array.nchunks_initialized} of {array.nchunks} chunks on disk; "
+                f"is something else writing there, or removing files?"
+            )
+
+
+def _halved(shape: Shape, number: int) -> Shape:
+    side = 2**number
+    return Shape(-(-shape.h // side), -(-shape.w // side))
+
+
+def _as_stored(level: da.Array, target: zarr.Array[Any]) -> da.Array:
+    stored: da.Array = level.transpose(2, 0, 1).rechunk(target.chunks)
+    return stored
+
+
+def _store(sources: Sequence[da.Array], targets: Sequence[zarr.Array[Any]], progress: Progress) -> None:
+    import dask.array as da
+
+    # Without a lock, because blocks are chunks: no two tasks ever touch the same file.
+    sinks: list[Any] = [ChunkSink(target, progress) for target in targets]
+    da.store(sources, sinks, lock=False)

@@ -1,0 +1,74 @@
+"""An output appears under its name only when it is complete; until then, or if anything fails, there is nothing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from infbrush_wsi.errors import InfbrushError, OutputError, OutputExistsError
+
+ZARR_FILES = ("zarr.json", ".zgroup", ".zarray")
+
+
+@contextmanager
+def staged(target: Path, *, overwrite: bool) -> Iterator[Path]:
+    """Give a hidden new folder beside `target`, which becomes `target` if the block ends well and else is removed.
+
+    Raises:
+        OutputExistsError: if `target` exists and may not be replaced. Only a Zarr store is ever replaced.
+        OutputError: if the folder cannot be made, if anything but an error of this package goes wrong in the block
+            (its cause is chained), or if the result cannot be moved into place.
+    """
+    _refuse_existing(target, overwrite)
+    token = f"{os.getpid()}-{uuid.uuid4().hex[:8]}"
+    partial = target.with_name(f".{target.name}.partial-{token}")
+    try:
+        partial.mkdir()
+    except OSError as error:
+        raise OutputError(
+            f"'{target}' cannot be written: {error.strerror or error}. Does the folder '{target.parent}' exist, "
+            f"and may you write there?"
+        ) from error
+    try:
+        yield partial
+        _move_into_place(partial, target, overwrite, token)
+    except InfbrushError:
+        raise
+    except Exception as error:
+        raise OutputError(
+            f"'{target}' could not be written, and what was begun has been removed: {type(error).__name__}: {error}"
+        ) from error
+    finally:
+        # Also for KeyboardInterrupt; after a success the folder has moved and there is nothing to remove.
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _refuse_existing(target: Path, overwrite: bool) -> None:
+    if not os.path.lexists(target):
+        return
+    if not overwrite:
+        raise OutputExistsError(f"'{target}' exists; choose another name, or ask to overwrite it")
+    if target.is_symlink() or not any((target / name).is_file() for name in ZARR_FILES):
+        raise OutputExistsError(
+            f"'{target}' exists and is not a Zarr store, so it is not overwritten; remove it yourself"
+        )
+
+
+def _move_into_place(partial: Path, target: Path, overwrite: bool, token: str) -> None:
+    # Asked again, because writing takes long and rename would replace an empty folder without a word.
+    _refuse_existing(target, overwrite)
+    if not target.exists():
+        partial.rename(target)
+        return
+    old = target.with_name(f".{target.name}.replaced-{token}")
+    target.rename(old)
+    try:
+        partial.rename(target)
+    except BaseException:
+        old.rename(target)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
