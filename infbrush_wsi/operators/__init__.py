@@ -1,0 +1,1 @@
+"""Layers that map functions to functions and do not care how they were sampled."""

@@ -1,0 +1,60 @@
+"""Global reductions inside a local network.
+
+A denoiser step is local but for a few small sums over all points: the grid, and the key-value sums of linear
+attention. The network is written as a generator that *yields* a :class:`Barrier` at each of them and receives the
+finished global value. In training, the only tile is the image: :func:`run_whole` finishes each barrier at once. A
+renderer instead sums the partials of all tiles and then sends the same finished value to each of them, so that chunked
+and whole evaluation are the same computation (∞-Brush canvas: map → reduce → map).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from infbrush_wsi.operators.partial import Partial
+
+Program = Generator["Barrier", Any, Tensor]
+
+
+@dataclass(frozen=True)
+class Barrier:
+    """A sum over all points that the network waits for.
+
+    Attributes:
+        partial: this tile's part of the sum.
+        finish: turns the sum of all parts into the value to send back (identical on every tile).
+    """
+
+    partial: Partial
+    finish: Callable[[Partial], Any]
+
+
+def run_whole(program: Program) -> Tensor:
+    """Run a program whose tile is the whole image: every partial sum is already complete."""
+    try:
+        barrier = next(program)
+        while True:
+            barrier = program.send(barrier.finish(barrier.partial))
+    except StopIteration as done:
+        return done.value  # type: ignore[no-any-return]
+
+
+def run_with(program: Program, known: list[Any]) -> Barrier | Tensor:
+    """Feed the global values that are known; stop at the first unknown one.
+
+    Returns:
+        The barrier that waits for global number ``len(known)``, or the program's result if all were known.
+    """
+    values = iter(known)
+    try:
+        barrier = next(program)
+        for value in values:
+            barrier = program.send(value)
+    except StopIteration as done:
+        return done.value  # type: ignore[no-any-return]
+    program.close()
+    return barrier
