@@ -1,0 +1,1 @@
+"""Conditions: what a user asks for, as vectors and tokens of the network."""

@@ -1,0 +1,1 @@
+"""How a function is noised and denoised: process, loss, guidance, samplers."""

@@ -1,0 +1,99 @@
+"""Mollified diffusion (∞-Diff §1.2, ∞-Brush §2.1): the forward marginal, the network's target and its way back.
+
+``x_t = √ᾱ_t T x_0 + √(1 - ᾱ_t) T ξ`` with one mollifier T for data and noise. Everything here acts point by point on
+(B, N, C), so it holds for scattered points and for tiles alike.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from diffusers import DDPMScheduler
+from torch import Tensor
+
+from infbrush_wsi.errors import ConfigError
+
+Prediction = Literal["epsilon", "velocity"]
+TRAIN_TIMESTEPS = 1000
+
+
+@dataclass(frozen=True)
+class ProcessConfig:
+    """What a checkpoint must remember of its diffusion process.
+
+    Attributes:
+        schedule: name of diffusers' beta schedule; 'squaredcos_cap_v2' is the cosine schedule of both papers.
+        prediction: 'epsilon': the network predicts T ξ (published); 'velocity': √ᾱ T ξ - √(1 - ᾱ) T x_0, better
+            conditioned at high noise and with few sampling steps.
+        noise_std: standard deviation of T ξ; 1 / √(4 π) = 0.282 for a mollifier of one pixel.
+        data_std: standard deviation of T x_0 (values in [-1, 1]).
+        data_mean: mean of T x_0 per band.
+        scale_input: divide x_t by its standard deviation before the network sees it (the published code does not).
+    """
+
+    schedule: str = "squaredcos_cap_v2"
+    prediction: Prediction = "velocity"
+    noise_std: float = 0.28209479177387814
+    data_std: float = 0.5
+    data_mean: tuple[float, ...] = (0.0, 0.0, 0.0)
+    scale_input: bool = True
+
+
+class MollifiedProcess:
+    """The process of a `ProcessConfig`, with its ᾱ table."""
+
+    def __init__(self, config: ProcessConfig) -> None:
+        if config.prediction not in ("epsilon", "velocity"):
+            raise ConfigError(f"prediction must be 'epsilon' or 'velocity', not {config.prediction!r}")
+        self.config = config
+        scheduler = DDPMScheduler(num_train_timesteps=TRAIN_TIMESTEPS, beta_schedule=config.schedule)
+        self.alphas_cumprod: Tensor = scheduler.alphas_cumprod.double()
+
+    def signal_noise(self, timestep: Tensor) -> tuple[Tensor, Tensor]:
+        """√ᾱ_t and √(1 - ᾱ_t), float32, shaped (B, 1, 1)."""
+        alpha = self.alphas_cumprod.to(timestep.device)[timestep.long()]
+        return alpha.sqrt().float().view(-1, 1, 1), (1 - alpha).sqrt().float().view(-1, 1, 1)
+
+    def noised(self, clean: Tensor, noise: Tensor, timestep: Tensor) -> Tensor:
+        """x_t from T x_0 and T ξ, all (B, N, C)."""
+        signal, sigma = self.signal_noise(timestep)
+        return signal * clean + sigma * noise
+
+    def network_input(self, x: Tensor, timestep: Tensor) -> Tensor:
+        """x_t centred and scaled to unit variance (or as it is, for parity)."""
+        if not self.config.scale_input:
+            return x
+        signal, sigma = self.signal_noise(timestep)
+        mean = torch.tensor(self.config.data_mean, device=x.device, dtype=x.dtype)
+        std = (signal**2 * self.config.data_std**2 + sigma**2 * self.config.noise_std**2).sqrt()
+        return (x - signal * mean) / std
+
+    def target(self, clean: Tensor, noise: Tensor, timestep: Tensor) -> Tensor:
+        """What the network should output: the prediction target in units of its standard deviation."""
+        signal, sigma = self.signal_noise(timestep)
+        if self.config.prediction == "epsilon":
+            return noise / self.config.noise_std
+        mean = torch.tensor(self.config.data_mean, device=clean.device, dtype=clean.dtype)
+        return (signal * noise - sigma * (clean - mean)) / self._velocity_std(signal, sigma)
+
+    def clean(self, x: Tensor, output: Tensor, timestep: Tensor) -> Tensor:
+        """T x̂_0 from x_t and the network's output, clamped to the range of data (legal for a unit-mass mollifier)."""
+        signal, sigma = self.signal_noise(timestep)
+        if self.config.prediction == "epsilon":
+            estimate = (x - sigma * output * self.config.noise_std) / signal
+        else:
+            mean = torch.tensor(self.config.data_mean, device=x.device, dtype=x.dtype)
+            velocity = output * self._velocity_std(signal, sigma)
+            # x - signal * mean = signal * (clean - mean) + sigma * noise, and the velocity is its rotation.
+            estimate = mean + signal * (x - signal * mean) - sigma * velocity
+        return estimate.clamp(-1.0, 1.0)
+
+    def noise(self, x: Tensor, clean: Tensor, timestep: Tensor) -> Tensor:
+        """T ξ̂ that belongs to an estimate of T x_0."""
+        signal, sigma = self.signal_noise(timestep)
+        return (x - signal * clean) / sigma
+
+    def _velocity_std(self, signal: Tensor, sigma: Tensor) -> Tensor:
+        return (signal**2 * self.config.noise_std**2 + sigma**2 * self.config.data_std**2).sqrt()

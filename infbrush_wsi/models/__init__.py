@@ -1,0 +1,1 @@
+"""The published systems, each wired from shared operators."""

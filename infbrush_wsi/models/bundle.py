@@ -1,0 +1,122 @@
+"""A model directory: ``infbrush.json`` (facts), ``denoiser/`` (diffusers layout: config.json and safetensors).
+
+A directory is replaced part by part through renames, so a reader never finds half-written weights, and the facts,
+which hold the hash of the weights, are written last.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from infbrush_wsi.errors import CheckpointError, OutputError
+from infbrush_wsi.models.info import ModelInfo
+
+INFO_FILE = "infbrush.json"
+DENOISER = "denoiser"
+
+
+@dataclass(frozen=True)
+class ModelBundle:
+    """A denoiser with its facts.
+
+    Attributes:
+        denoiser: a diffusers `ModelMixin`.
+        info: what it was trained for.
+        weights_sha256: of the safetensors file it was loaded from or saved to.
+    """
+
+    denoiser: Any
+    info: ModelInfo
+    weights_sha256: str
+
+    @classmethod
+    def save(cls, directory: Path, denoiser: Any, info: ModelInfo) -> ModelBundle:
+        """Write a model directory, replacing a model that is there; other files stay.
+
+        Raises:
+            OutputError: if it cannot be written; what was there before is kept.
+        """
+        fresh = directory / f".{DENOISER}.partial-{os.getpid()}"
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            shutil.rmtree(fresh, ignore_errors=True)
+            denoiser.save_pretrained(fresh, safe_serialization=True)
+            digest = _hash(_weights(fresh))
+            old = directory / f".{DENOISER}.old-{os.getpid()}"
+            if (directory / DENOISER).exists():
+                os.replace(directory / DENOISER, old)
+            os.replace(fresh, directory / DENOISER)
+            write_json(directory / INFO_FILE, info.to_dict() | {"weights_sha256": digest})
+            shutil.rmtree(old, ignore_errors=True)
+        except OSError as error:
+            shutil.rmtree(fresh, ignore_errors=True)
+            raise OutputError(f"cannot write the model to {directory}: {error}") from error
+        return cls(denoiser, info, digest)
+
+    @classmethod
+    def load(cls, directory: str | Path, denoiser_class: Any, *, verify: bool = True) -> ModelBundle:
+        """Read a model directory.
+
+        Args:
+            directory: as written by `save`.
+            denoiser_class: the diffusers model class to build.
+            verify: compare the hash of the weights with the record.
+
+        Raises:
+            CheckpointError: if something is missing, damaged, or of another system or version.
+        """
+        directory = Path(directory)
+        record = _read_record(directory)
+        expected = record.pop("weights_sha256", None)
+        info = ModelInfo.from_dict(record)
+        weights = _weights(directory / DENOISER)
+        digest = _hash(weights)
+        if verify and digest != expected:
+            raise CheckpointError(
+                f"{weights} does not match the hash in {INFO_FILE}: it was damaged or replaced; copy the model again"
+            )
+        try:
+            denoiser = denoiser_class.from_pretrained(directory / DENOISER, low_cpu_mem_usage=False)
+        except Exception as error:  # safetensors, json and diffusers each have their own
+            raise CheckpointError(f"cannot load the weights in {directory / DENOISER}: {error}") from error
+        return cls(denoiser.eval(), info, digest)
+
+
+def write_json(path: Path, values: dict[str, Any]) -> None:
+    """Write JSON through a temporary file and a rename."""
+    partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
+    partial.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n")
+    os.replace(partial, path)
+
+
+def _read_record(directory: Path) -> dict[str, Any]:
+    path = directory / INFO_FILE
+    if not path.is_file():
+        raise CheckpointError(
+            f"{directory} is not a model directory: it has no {INFO_FILE}; give the --out of a training run"
+        )
+    try:
+        record = json.loads(path.read_text())
+    except ValueError as error:
+        raise CheckpointError(f"{path} is not valid JSON: {error}") from error
+    if not isinstance(record, dict):
+        raise CheckpointError(f"{path} must hold a JSON object")
+    return record
+
+
+def _weights(directory: Path) -> Path:
+    found = sorted(directory.glob("*.safetensors"))
+    if len(found) != 1:
+        raise CheckpointError(f"{directory} must hold one safetensors file, it holds {len(found)}")
+    return found[0]
+
+
+def _hash(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

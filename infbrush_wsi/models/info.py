@@ -1,0 +1,70 @@
+"""What a saved model says of itself beside its weights: units, bands, classes, process, training."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from infbrush_wsi.errors import CheckpointError
+
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """Facts that must travel with the weights.
+
+    Attributes:
+        system: which of the published systems, e.g. 'infbrush'.
+        spacing: pixel size of training in `unit`, the finest first if there were several.
+        unit: 'micrometer' for slides, the CRS's unit for rasters, 'pixel' if unknown.
+        window: side of the training window in pixels.
+        channel_names: bands in order.
+        classes: class names in order of their index.
+        sigma: standard deviation of the mollifier in training pixels.
+        process: fields of `diffusion.process.ProcessConfig`.
+        training: what it was trained on and how long (steps, points, source fingerprints, ...).
+        crs: coordinate reference system of the training rasters, if they shared one.
+        package_version: that wrote it.
+        format_version: of this record.
+    """
+
+    system: str
+    spacing: tuple[float, ...]
+    unit: str
+    window: int
+    channel_names: tuple[str, ...]
+    classes: tuple[str, ...]
+    sigma: float
+    process: dict[str, Any]
+    training: dict[str, Any] = field(default_factory=dict)
+    crs: str | None = None
+    package_version: str = ""
+    format_version: int = FORMAT_VERSION
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> ModelInfo:
+        """From `to_dict`'s output.
+
+        Raises:
+            CheckpointError: for a newer format, or missing or unknown fields.
+        """
+        version = values.get("format_version")
+        if version != FORMAT_VERSION:
+            raise CheckpointError(
+                f"the model's record has format {version!r}, this version of infbrush_wsi reads {FORMAT_VERSION}; "
+                "install a matching version"
+            )
+        known = {f.name for f in fields(cls)}
+        if not set(values) <= known:
+            raise CheckpointError(f"the model's record has unknown fields: {', '.join(sorted(set(values) - known))}")
+        try:
+            record = cls(**values)
+        except TypeError as error:
+            raise CheckpointError(f"the model's record is incomplete: {error}") from error
+        lists = {name: tuple(getattr(record, name)) for name in ("spacing", "channel_names", "classes")}
+        return cls(**(values | lists))
