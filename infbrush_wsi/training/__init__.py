@@ -1,0 +1,1 @@
+"""The one training loop: configuration, data, steps, EMA, checkpoints, logs."""

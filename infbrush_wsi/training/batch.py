@@ -1,0 +1,49 @@
+"""What a loader worker hands to the training step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from infbrush_wsi.conditioning.condition import ConditionBatch
+from infbrush_wsi.points.support import ScatterSupport
+
+
+@dataclass(frozen=True)
+class TrainBatch:
+    """B images as point sets, with everything that depends on coordinates only.
+
+    Attributes:
+        clean: (B, N, C) float32, T x_0 in [-1, 1].
+        noise: (B, N, C) float32, T ξ.
+        weight: (B, N) float32 loss weights, zero at invalid pixels.
+        support: neighbours, grid weights, coordinates.
+        condition: of the images, some dropped.
+        timestep: (B,) int64.
+        log_magnification: (B,) float32, log2 of the pixel size over the finest trained one.
+        origin: where each image came from, for messages.
+    """
+
+    clean: Tensor
+    noise: Tensor
+    weight: Tensor
+    support: ScatterSupport
+    condition: ConditionBatch
+    timestep: Tensor
+    log_magnification: Tensor
+    origin: tuple[str, ...]
+
+    def to(self, device: torch.device | str) -> TrainBatch:
+        """The same on another device."""
+        return TrainBatch(
+            self.clean.to(device),
+            self.noise.to(device),
+            self.weight.to(device),
+            self.support.to(device),
+            self.condition.to(device),
+            self.timestep.to(device),
+            self.log_magnification.to(device),
+            self.origin,
+        )

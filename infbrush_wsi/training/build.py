@@ -1,0 +1,198 @@
+"""From a configuration to the parts of a run: images, data set, network, process."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import infbrush_wsi
+from infbrush_wsi.diffusion.process import MollifiedProcess, ProcessConfig
+from infbrush_wsi.errors import BandMismatchError, ConfigError, DatasetError
+from infbrush_wsi.fields.noise import NoiseField
+from infbrush_wsi.models.infbrush import InfBrushDenoiser, preset
+from infbrush_wsi.models.info import ModelInfo
+from infbrush_wsi.points.prepare import Layout
+from infbrush_wsi.points.samplers import make_sampler
+from infbrush_wsi.sources.collection import Collection, collect
+from infbrush_wsi.sources.registry import open_source
+from infbrush_wsi.sources.split import split
+from infbrush_wsi.training.config import DataConfig, RunConfig
+from infbrush_wsi.training.dataset import FunctionDataset, SampleSpec, TrainingImage
+from infbrush_wsi.training.statistics import DataStatistics
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """What is trained on.
+
+    Attributes:
+        images: opened and checked.
+        classes: names in order of their index.
+        spacings: pixel sizes, finest first.
+        unit: of the spacings.
+        channel_names: bands.
+        crs: shared by all images, or None.
+        manifest: what was used, held out and skipped, and why.
+    """
+
+    images: list[TrainingImage]
+    classes: tuple[str, ...]
+    spacings: tuple[float, ...]
+    unit: str
+    channel_names: tuple[str, ...]
+    crs: str | None
+    manifest: dict[str, Any]
+
+
+def load_data(config: DataConfig) -> TrainingData:
+    """Find, open and check the sources of a run.
+
+    Raises:
+        DatasetError: if no usable image is left.
+        BandMismatchError: if the images do not share bands or units.
+    """
+    collection = collect(
+        config.sources, labels=config.labels, mpp=config.assume_mpp, group_pattern=config.group_pattern
+    )
+    spacings = tuple(sorted(config.mpp or config.resolution or ()))
+    checked = collection.check(
+        spacing=max(spacings, default=None), min_shape=(config.window, config.window), bands=config.bands
+    )
+    kept, held_out = _held_out(checked, config.validation)
+    index = {name: i for i, name in enumerate(kept.classes)}
+    images = [
+        TrainingImage(
+            open_source(item.path, mpp=item.mpp, bands=config.bands),
+            None if item.label is None else index[item.label],
+            Path(item.path).name,
+        )
+        for item in kept.items
+    ]
+    unit = _same("unit", {image.name: image.source.lattice.unit for image in images})
+    channel_names = _same("bands", {image.name: image.source.channel_names for image in images})
+    crs = {image.source.lattice.crs for image in images}
+    manifest = kept.manifest() | {"held_out": [item.path for item in held_out]}
+    own = tuple(sorted({_own_spacing(image) for image in images})) if not spacings else spacings
+    return TrainingData(
+        images, tuple(kept.classes), own, unit, channel_names, crs.pop() if len(crs) == 1 else None, manifest
+    )
+
+
+def _held_out(collection: Collection, share: float) -> tuple[Collection, Sequence[Any]]:
+    if share == 0:
+        return collection, []
+    parts = split(collection, fractions={"train": 1 - share, "val": share}, by="group", seed=0)
+    if not parts["train"].items:
+        raise DatasetError("no image is left for training; lower 'validation'")
+    return parts["train"], parts["val"].items
+
+
+def _own_spacing(image: TrainingImage) -> float:
+    spacing = image.source.lattice.spacing
+    return float((spacing.x * spacing.y) ** 0.5)
+
+
+def _same(what: str, values: dict[str, Any]) -> Any:
+    counts = Counter(values.values())
+    if len(counts) > 1:
+        usual = counts.most_common(1)[0][0]
+        other = next(name for name, value in values.items() if value != usual)
+        raise BandMismatchError(
+            f"the images differ in {what}: {other} has {values[other]!r}, most have {usual!r}; "
+            "train on one kind, or choose bands"
+        )
+    return next(iter(values.values()))
+
+
+def build_denoiser(config: RunConfig, data: TrainingData) -> InfBrushDenoiser:
+    """A fresh network with weights from the run's seed.
+
+    Raises:
+        ConfigError: if an override is unknown or does not fit.
+    """
+    arguments = {
+        "channels": len(data.channel_names),
+        "classes": data.classes,
+        "magnification": len(config.data.mpp or config.data.resolution or ()) > 1,
+    }
+    torch.manual_seed(config.optim.seed)
+    try:
+        return InfBrushDenoiser(
+            **preset(config.model.preset, window=config.data.window, **(arguments | config.model.overrides))
+        )
+    except TypeError as error:
+        raise ConfigError(f"model.overrides: {error}") from error
+
+
+def build_dataset(
+    config: RunConfig, data: TrainingData, denoiser: InfBrushDenoiser, rank: int = 0, world: int = 1
+) -> FunctionDataset:
+    """The data set of one process."""
+    several = config.data.mpp or config.data.resolution
+    spec = SampleSpec(
+        spacings=data.spacings if several else (),
+        window=config.data.window,
+        points=config.data.points,
+        sampler=make_sampler(config.data.sampler, **config.data.sampler_options),
+        layout=Layout(denoiser.config.kernel_size, denoiser.config.grid_pitch, denoiser.config.transfer),
+        sigma=config.model.sigma,
+        tissue_fraction=config.data.tissue_fraction,
+        flips=config.data.flips,
+        condition_drop=config.optim.condition_drop,
+        batch=config.optim.batch,
+        seed=config.optim.seed,
+    )
+    cache = Path(config.data.cache_dir) if config.data.cache_dir else None
+    return FunctionDataset(
+        data.images,
+        spec,
+        cache_dir=cache,
+        cache_bytes=config.data.cache_bytes,
+        steps=config.optim.steps,
+        rank=rank,
+        world=world,
+    )
+
+
+def build_process(config: RunConfig, statistics: DataStatistics) -> MollifiedProcess:
+    """The diffusion process with the data's moments."""
+    field = NoiseField(seed=0, channels=1, sigma=config.model.sigma)
+    return MollifiedProcess(
+        ProcessConfig(
+            schedule=config.model.schedule,
+            prediction=config.model.prediction,
+            noise_std=float(field.scale),
+            data_std=statistics.std,
+            data_mean=statistics.mean,
+            scale_input=config.model.scale_input,
+        )
+    )
+
+
+def model_info(config: RunConfig, data: TrainingData, process: MollifiedProcess) -> ModelInfo:
+    """The record that is saved beside the weights."""
+    return ModelInfo(
+        system="infbrush",
+        spacing=data.spacings,
+        unit=data.unit,
+        window=config.data.window,
+        channel_names=data.channel_names,
+        classes=data.classes,
+        sigma=config.model.sigma,
+        process=asdict(process.config),
+        training={
+            "points": config.data.points,
+            "batch": config.optim.batch,
+            "sampler": config.data.sampler,
+            "images": len(data.images),
+            "sources": sorted({image.source.fingerprint for image in data.images}),
+            "config": config.model_dump(mode="json"),
+        },
+        crs=data.crs,
+        package_version=infbrush_wsi.__version__,
+    )

@@ -1,0 +1,132 @@
+"""Resumable checkpoints: safetensors and JSON in a directory that appears whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from infbrush_wsi.errors import CheckpointError, OutputError
+
+FOLDER = "checkpoints"
+PREFIX = "step-"
+
+
+@dataclass(frozen=True)
+class TrainingState:
+    """All that a run needs to go on as if it had not stopped.
+
+    Attributes:
+        step: optimiser steps done.
+        config: the run's configuration as plain values.
+        facts: what was measured at the start (data statistics) and totals so far.
+    """
+
+    step: int
+    config: dict[str, Any]
+    facts: dict[str, Any]
+
+
+def save_checkpoint(
+    out: Path, state: TrainingState, model: nn.Module, ema: Any, optimizer: torch.optim.Optimizer, keep: int
+) -> Path:
+    """Write ``out/checkpoints/step-NNNNNNN`` and remove all but the newest `keep`.
+
+    Raises:
+        OutputError: if it cannot be written; older checkpoints stay.
+    """
+    folder = out / FOLDER
+    final = folder / f"{PREFIX}{state.step:07d}"
+    partial = folder / f".{final.name}.partial-{os.getpid()}"
+    try:
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        save_file(_contiguous(dict(model.named_parameters())), partial / "model.safetensors")
+        save_file(_contiguous(dict(_named(model, ema.shadow_params))), partial / "ema.safetensors")
+        save_file(_contiguous(_optimizer_tensors(model, optimizer)), partial / "optimizer.safetensors")
+        record = {"step": state.step, "config": state.config, "facts": state.facts, "ema_step": ema.optimization_step}
+        (partial / "state.json").write_text(json.dumps(record, indent=1))
+        shutil.rmtree(final, ignore_errors=True)
+        os.replace(partial, final)
+        for old in checkpoints(out)[:-keep]:
+            shutil.rmtree(old, ignore_errors=True)
+    except (OSError, SafetensorError) as error:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise OutputError(f"cannot write the checkpoint {final}: {error}; earlier checkpoints are kept") from error
+    return final
+
+
+def checkpoints(out: Path) -> list[Path]:
+    """Complete checkpoints of a run, oldest first."""
+    return sorted(p for p in (out / FOLDER).glob(f"{PREFIX}*") if (p / "state.json").is_file())
+
+
+def read_state(path: Path) -> TrainingState:
+    """The plain part of a checkpoint.
+
+    Raises:
+        CheckpointError: if it is damaged.
+    """
+    try:
+        record = json.loads((path / "state.json").read_text())
+        return TrainingState(record["step"], record["config"], record["facts"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"the checkpoint {path} is damaged: {error}; delete it to use an earlier one") from error
+
+
+def load_checkpoint(path: Path, model: nn.Module, ema: Any, optimizer: torch.optim.Optimizer) -> TrainingState:
+    """Restore weights, moving average and optimiser in place.
+
+    Raises:
+        CheckpointError: if a file is damaged or belongs to another model.
+    """
+    state = read_state(path)
+    try:
+        _restore(dict(model.named_parameters()), load_file(path / "model.safetensors"))
+        _restore(dict(_named(model, ema.shadow_params)), load_file(path / "ema.safetensors"))
+        _restore_optimizer(model, optimizer, load_file(path / "optimizer.safetensors"))
+        ema.optimization_step = json.loads((path / "state.json").read_text())["ema_step"]
+    except (OSError, SafetensorError, KeyError, ValueError, RuntimeError) as error:
+        raise CheckpointError(f"the checkpoint {path} does not fit this model or is damaged: {error}") from error
+    return state
+
+
+def _named(model: nn.Module, values: list[Tensor]) -> list[tuple[str, Tensor]]:
+    return list(zip((name for name, _ in model.named_parameters()), values, strict=True))
+
+
+def _contiguous(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
+
+
+def _restore(into: dict[str, Tensor], stored: dict[str, Tensor]) -> None:
+    if set(into) != set(stored):
+        raise ValueError(f"parameters differ: {', '.join(sorted(set(into) ^ set(stored))[:5])} ...")
+    with torch.no_grad():
+        for name, tensor in into.items():
+            tensor.copy_(stored[name])
+
+
+def _optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    names = {parameter: name for name, parameter in model.named_parameters()}
+    return {
+        f"{names[parameter]}/{key}": value
+        for parameter, state in optimizer.state.items()
+        for key, value in state.items()
+        if isinstance(value, Tensor)
+    }
+
+
+def _restore_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer, stored: dict[str, Tensor]) -> None:
+    parameters = dict(model.named_parameters())
+    for name, value in stored.items():
+        parameter, key = name.rsplit("/", 1)
+        optimizer.state[parameters[parameter]][key] = value.to(parameters[parameter].device) if key != "step" else value

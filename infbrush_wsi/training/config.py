@@ -1,0 +1,171 @@
+"""A training run as one validated configuration that travels inside its checkpoints."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from infbrush_wsi.errors import ConfigError
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DataConfig(_Part):
+    """What to train on.
+
+    Attributes:
+        sources: files, directories or patterns of slides, rasters and images.
+        labels: 'folder' (class = name of the parent folder), 'none', or the path of a CSV with path,label columns.
+        mpp: micrometres per pixel to train at (slides); several are drawn at random.
+        resolution: pixel size in the unit of the CRS (rasters); None with `mpp` None: each source's own level 0.
+        assume_mpp: pixel size of sources that do not say it.
+        bands: 1-based raster bands; None: all.
+        window: side of the training window in pixels.
+        points: points drawn from a window in each step.
+        sampler: coordinate sampler: mixed, uniform, halton, stratified or tissue.
+        sampler_options: its options.
+        tissue_fraction: least share of tissue (or valid pixels) in a window, where there is that much at all.
+        flips: augment by the eight symmetries of the square.
+        group_pattern: regular expression whose first group names the patient in a file name.
+        validation: share of groups kept out of training.
+        cache_dir: where decoded tiles are cached; None: a temporary directory.
+        cache_bytes: its size limit.
+        workers: loader processes; 0 loads in the training process.
+    """
+
+    sources: tuple[str, ...] = Field(min_length=1)
+    labels: str = "none"
+    mpp: tuple[float, ...] | None = None
+    resolution: tuple[float, ...] | None = None
+    assume_mpp: float | None = Field(default=None, gt=0)
+    bands: tuple[int, ...] | None = None
+    window: int = Field(default=128, ge=8)
+    points: int = Field(default=4096, ge=1)
+    sampler: str = "mixed"
+    sampler_options: dict[str, float] = {}
+    tissue_fraction: float = Field(default=0.25, ge=0, le=1)
+    flips: bool = True
+    group_pattern: str | None = None
+    validation: float = Field(default=0.0, ge=0, lt=1)
+    cache_dir: str | None = None
+    cache_bytes: int = Field(default=8 << 30, gt=0)
+    workers: int = Field(default=1, ge=0)
+
+
+class ModelConfig(_Part):
+    """Which network.
+
+    Attributes:
+        preset: 'tiny', 'small' or 'paper'.
+        overrides: arguments of the denoiser that replace the preset's.
+        prediction: 'velocity' or 'epsilon' (published).
+        scale_input: divide x_t by its known standard deviation.
+        schedule: diffusers' name of the beta schedule.
+        sigma: of the mollifier in training pixels.
+    """
+
+    preset: str = "tiny"
+    overrides: dict[str, Any] = {}
+    prediction: Literal["velocity", "epsilon"] = "velocity"
+    scale_input: bool = True
+    schedule: str = "squaredcos_cap_v2"
+    sigma: float = Field(default=1.0, gt=0)
+
+
+class OptimConfig(_Part):
+    """How to train.
+
+    Attributes:
+        steps: optimiser steps.
+        batch: images per step and process.
+        learning_rate: of Adam; None: the preset's (tiny 1e-3, small 2e-4, paper 5e-5 as published).
+        betas: of Adam.
+        warmup: steps of linear warm-up.
+        decay: share of the run, at its end, over which the rate falls to zero by a cosine; 0: constant.
+        clip: gradient norm limit.
+        ema: decay of the weights' moving average per step. 0.9995 is the published 0.995 every ten steps; it is
+            ramped up as 1 - (1 + step)^(-2/3), so that short runs are not dominated by their start.
+        condition_drop: probability of training without the condition (classifier-free guidance).
+        precision: 'no', 'bf16' or 'fp16' (accelerate's mixed precision).
+        gradient_checkpointing: recompute point layers in the backward pass.
+        seed: of weights, data, times and drops.
+    """
+
+    steps: int = Field(default=1000, ge=1)
+    batch: int = Field(default=8, ge=1)
+    learning_rate: float | None = Field(default=None, gt=0)
+    betas: tuple[float, float] = (0.9, 0.99)
+    warmup: int = Field(default=50, ge=0)
+    decay: float = Field(default=0.3, ge=0, le=1)
+    clip: float = Field(default=1.0, gt=0)
+    ema: float = Field(default=0.9995, gt=0, lt=1)
+    condition_drop: float = Field(default=0.1, ge=0, le=1)
+    precision: Literal["no", "bf16", "fp16"] = "no"
+    gradient_checkpointing: bool = False
+    seed: int = 0
+
+
+class RecordConfig(_Part):
+    """What a run writes while it goes.
+
+    Attributes:
+        log_every: steps between scalars.
+        checkpoint_every: steps between resumable checkpoints.
+        keep: newest checkpoints kept.
+        preview_every: steps between sample images; 0: none.
+        preview_steps: sampler steps of a sample image.
+        preview_size: its side in pixels; None: the training window.
+    """
+
+    log_every: int = Field(default=10, ge=1)
+    checkpoint_every: int = Field(default=500, ge=1)
+    keep: int = Field(default=2, ge=1)
+    preview_every: int = Field(default=0, ge=0)
+    preview_steps: int = Field(default=15, ge=1)
+    preview_size: int | None = Field(default=None, ge=8)
+
+
+class RunConfig(_Part):
+    """A training run."""
+
+    data: DataConfig
+    model: ModelConfig = ModelConfig()
+    optim: OptimConfig = OptimConfig()
+    record: RecordConfig = RecordConfig()
+
+    @classmethod
+    def parse(cls, values: dict[str, Any]) -> RunConfig:
+        """From plain values.
+
+        Raises:
+            ConfigError: naming every wrong field.
+        """
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            lines = [f"{'.'.join(str(p) for p in e['loc'])}: {e['msg']}" for e in error.errors()]
+            raise ConfigError("the run's configuration is not valid:\n  " + "\n  ".join(lines)) from error
+
+    @classmethod
+    def from_yaml(cls, path: str | Path) -> RunConfig:
+        """From a YAML file.
+
+        Raises:
+            ConfigError: if it cannot be read or is not valid.
+        """
+        try:
+            values = yaml.safe_load(Path(path).read_text())
+        except (OSError, yaml.YAMLError) as error:
+            raise ConfigError(f"cannot read the configuration {path}: {error}") from error
+        if not isinstance(values, dict):
+            raise ConfigError(f"{path} must hold a mapping with the keys data, model, optim, record")
+        return cls.parse(values)
+
+    def to_yaml(self) -> str:
+        """As YAML text."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)

@@ -1,0 +1,216 @@
+"""The training loop: steps, EMA, logs, checkpoints, resuming."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from diffusers.training_utils import EMAModel
+from torch.utils.data import DataLoader
+
+from infbrush_wsi.diffusion.loss import point_loss
+from infbrush_wsi.diffusion.process import MollifiedProcess
+from infbrush_wsi.errors import TrainingError
+from infbrush_wsi.models.bundle import ModelBundle
+from infbrush_wsi.models.infbrush import InfBrushDenoiser
+from infbrush_wsi.models.info import ModelInfo
+from infbrush_wsi.training.batch import TrainBatch
+from infbrush_wsi.training.checkpoint import TrainingState, checkpoints, load_checkpoint, save_checkpoint
+from infbrush_wsi.training.config import OptimConfig, RunConfig
+from infbrush_wsi.training.dataset import FunctionDataset
+from infbrush_wsi.training.preview import preview_sheet
+from infbrush_wsi.training.record import RunRecord
+
+Report = Callable[[int, dict[str, float]], None]
+LEARNING_RATES = {"tiny": 1e-3, "small": 2e-4, "paper": 5e-5}
+
+
+class TrainingLoop:
+    """One run in one directory.
+
+    Args:
+        config: of the run.
+        out: its directory.
+        denoiser: fresh network.
+        process: diffusion process with the data's statistics.
+        dataset: batches by step.
+        info: facts of the model to save.
+        facts: kept in checkpoints.
+        report: called with (step, scalars) at every logged step.
+    """
+
+    def __init__(
+        self,
+        config: RunConfig,
+        out: Path,
+        denoiser: InfBrushDenoiser,
+        process: MollifiedProcess,
+        dataset: FunctionDataset,
+        info: ModelInfo,
+        facts: dict[str, Any],
+        report: Report | None = None,
+        accelerator: Accelerator | None = None,
+    ) -> None:
+        self.config, self.out, self.process, self.dataset = config, out, process, dataset
+        self.info, self.facts, self.report = info, facts, report
+        self.accelerator = accelerator or Accelerator(mixed_precision=config.optim.precision)
+        denoiser.save_memory = config.optim.gradient_checkpointing
+        rate = config.optim.learning_rate or LEARNING_RATES.get(config.model.preset, 5e-5)
+        self.rate = rate
+        optimizer = torch.optim.Adam(denoiser.parameters(), lr=rate, betas=config.optim.betas)
+        self.network, self.optimizer = self.accelerator.prepare(denoiser, optimizer)
+        self.denoiser: InfBrushDenoiser = self.accelerator.unwrap_model(self.network)
+        self.ema = EMAModel(
+            self.denoiser.parameters(), decay=config.optim.ema, use_ema_warmup=True, inv_gamma=1.0, power=2 / 3
+        )
+        self.ema.to(self.accelerator.device)
+        self.step = 0
+
+    def resume(self) -> int:
+        """Load the newest checkpoint, if there is one; returns the step to go on from."""
+        found = checkpoints(self.out)
+        if found:
+            state = load_checkpoint(found[-1], self.denoiser, self.ema, self.optimizer.optimizer)
+            self.step = state.step
+        return self.step
+
+    def run(self) -> ModelBundle | None:
+        """Train to the last step and save the model.
+
+        Returns:
+            the saved model (None on other processes than the main one).
+
+        Raises:
+            TrainingError: if the loss is not finite; the last good state has been saved.
+        """
+        record = RunRecord(self.out, self.step) if self.accelerator.is_main_process else None
+        try:
+            self._steps(record)
+        except (TrainingError, KeyboardInterrupt):
+            self._save(final=False)
+            raise
+        finally:
+            if record is not None:
+                record.close()
+        return self._save(final=True)
+
+    def _steps(self, record: RunRecord | None) -> None:
+        settings = self.config.record
+        waited, losses, started, since = 0.0, [], time.perf_counter(), self.step
+        for batch, wait in self._batches():
+            waited += wait
+            losses.append(self._train_step(batch))
+            self.step += 1
+            last = self.step == self.config.optim.steps
+            if self.step % settings.log_every == 0 or last:
+                elapsed = time.perf_counter() - started
+                scalars = {
+                    "loss": sum(losses) / len(losses),
+                    "learning_rate": self.optimizer.param_groups[0]["lr"],
+                    "seconds_per_step": elapsed / (self.step - since),
+                    "waiting_for_data": waited / elapsed,
+                }
+                self._log(record, scalars)
+                waited, losses, started, since = 0.0, [], time.perf_counter(), self.step
+            if settings.preview_every and (self.step % settings.preview_every == 0 or last):
+                self._preview(record)
+            if self.step % settings.checkpoint_every == 0 and not last:
+                self._save(final=False)
+
+    def _batches(self) -> Iterator[tuple[TrainBatch, float]]:
+        """Batches from the current step on, with the seconds that each was waited for."""
+        workers = self.config.data.workers
+        loader = DataLoader(
+            self.dataset,
+            batch_size=None,
+            sampler=range(self.step, self.config.optim.steps),
+            num_workers=workers,
+            prefetch_factor=3 if workers else None,
+        )
+        asked = time.perf_counter()
+        for batch in loader:
+            yield batch, time.perf_counter() - asked
+            asked = time.perf_counter()
+
+    def _train_step(self, batch: TrainBatch) -> float:
+        optim = self.config.optim
+        torch.manual_seed(optim.seed * 1_000_003 + self.step)  # dropout: the same after a resume
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.rate * schedule(self.step, optim)
+        b = batch.to(self.accelerator.device)
+        x = self.process.noised(b.clean, b.noise, b.timestep)
+        target = self.process.target(b.clean, b.noise, b.timestep)
+        self.network.train()
+        with self.accelerator.autocast():
+            output = self.network(
+                self.process.network_input(x, b.timestep), b.support, b.timestep, b.condition, b.log_magnification
+            )
+        loss = point_loss(output, target, b.weight).mean()
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            raise TrainingError(
+                f"the loss is {value} at step {self.step} (images: {', '.join(sorted(set(batch.origin)))}); the state "
+                f"before this step is saved in {self.out}; lower the learning rate or look at these images"
+            )
+        self.accelerator.backward(loss)
+        self.accelerator.clip_grad_norm_(self.network.parameters(), optim.clip)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.ema.step(self.denoiser.parameters())
+        return value
+
+    def _log(self, record: RunRecord | None, scalars: dict[str, float]) -> None:
+        if record is not None:
+            record.scalars(self.step, **scalars)
+        if self.report is not None:
+            self.report(self.step, scalars)
+
+    def _preview(self, record: RunRecord | None) -> None:
+        if record is None:
+            return
+        settings = self.config.record
+        side = settings.preview_size or self.config.data.window
+        with _averaged(self.ema, self.denoiser):
+            sheet = preview_sheet(self.denoiser, self.process, self.info.sigma, side, settings.preview_steps)
+        record.picture(self.step, sheet)
+
+    def _save(self, *, final: bool) -> ModelBundle | None:
+        """Write a resumable checkpoint and the model directory (averaged weights)."""
+        self.accelerator.wait_for_everyone()
+        if not self.accelerator.is_main_process:
+            return None
+        state = TrainingState(self.step, self.config.model_dump(mode="json"), self.facts)
+        save_checkpoint(self.out, state, self.denoiser, self.ema, self.optimizer.optimizer, self.config.record.keep)
+        training = self.info.training | {"steps": self.step, "finished": final}
+        info = ModelInfo.from_dict(self.info.to_dict() | {"training": training})
+        with _averaged(self.ema, self.denoiser):
+            return ModelBundle.save(self.out, self.denoiser, info)
+
+
+def schedule(step: int, optim: OptimConfig) -> float:
+    """Learning rate at a step as a share of the full rate: linear warm-up, constant, cosine to zero at the end."""
+    rise = min(1.0, (step + 1) / max(optim.warmup, 1))
+    start = optim.steps * (1 - optim.decay)
+    if step < start:
+        return rise
+    return rise * 0.5 * (1 + math.cos(math.pi * (step - start) / max(optim.steps - start, 1)))
+
+
+class _averaged:
+    """Within the block the network has its averaged weights and is in evaluation mode."""
+
+    def __init__(self, ema: Any, denoiser: InfBrushDenoiser) -> None:
+        self.ema, self.denoiser = ema, denoiser
+
+    def __enter__(self) -> None:
+        self.ema.store(self.denoiser.parameters())
+        self.ema.copy_to(self.denoiser.parameters())
+        self.denoiser.eval()
+
+    def __exit__(self, *_: object) -> None:
+        self.ema.restore(self.denoiser.parameters())

@@ -1,0 +1,123 @@
+"""Start or continue a training run in a directory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from accelerate import Accelerator
+from filelock import FileLock, Timeout
+
+from infbrush_wsi.errors import ConfigError, OutputError, OutputExistsError
+from infbrush_wsi.models.bundle import ModelBundle, write_json
+from infbrush_wsi.training.build import (
+    TrainingData,
+    build_dataset,
+    build_denoiser,
+    build_process,
+    load_data,
+    model_info,
+)
+from infbrush_wsi.training.checkpoint import checkpoints, read_state
+from infbrush_wsi.training.config import RunConfig
+from infbrush_wsi.training.loop import Report, TrainingLoop
+from infbrush_wsi.training.statistics import DataStatistics, measure
+
+MAY_CHANGE = {"optim.steps", "data.workers", "data.cache_dir", "data.cache_bytes"}
+"""What may differ when a run is continued (and everything under 'record')."""
+
+Started = Callable[[TrainingData, TrainingLoop], None]
+
+
+def train(
+    config: RunConfig,
+    out: str | Path,
+    *,
+    resume: bool = False,
+    report: Report | None = None,
+    started: Started | None = None,
+) -> ModelBundle | None:
+    """Train a model into a directory.
+
+    The directory ends up with ``infbrush.json`` and ``denoiser/`` (the model), ``run.yaml``, ``manifest.json``,
+    ``metrics.jsonl``, ``previews/``, ``tensorboard/`` and ``checkpoints/``.
+
+    Args:
+        config: of the run.
+        out: directory.
+        resume: go on from the newest checkpoint; the continued run equals an uninterrupted one.
+        report: called with (step, scalars) at every logged step.
+        started: called once with the data and the loop before the first step.
+
+    Returns:
+        the model (None on other processes than the main one).
+
+    Raises:
+        OutputExistsError: if `out` holds a run and `resume` is False.
+        ConfigError, DatasetError, SourceError, TrainingError: as their names say.
+    """
+    out = Path(out)
+    _prepare(config, out, resume)
+    accelerator = Accelerator(mixed_precision=config.optim.precision)
+    lock = FileLock(out / ".lock")
+    try:
+        if accelerator.is_main_process:
+            lock.acquire(timeout=0)
+    except Timeout as error:
+        raise OutputError(f"another process trains in {out}; choose another --out") from error
+    try:
+        loop, data = _assemble(config, out, accelerator, report, resume)
+        if started is not None:
+            started(data, loop)
+        return loop.run()
+    finally:
+        lock.release()
+
+
+def _assemble(
+    config: RunConfig, out: Path, accelerator: Accelerator, report: Report | None, resume: bool
+) -> tuple[TrainingLoop, TrainingData]:
+    data = load_data(config.data)
+    denoiser = build_denoiser(config, data)
+    dataset = build_dataset(config, data, denoiser, accelerator.process_index, accelerator.num_processes)
+    found = checkpoints(out) if resume else []
+    if found:
+        stored = read_state(found[-1]).facts["statistics"]
+        statistics = DataStatistics(tuple(stored["mean"]), stored["std"])
+    else:
+        statistics = measure(build_dataset(config, data, denoiser))
+    process = build_process(config, statistics)
+    facts = {"statistics": {"mean": list(statistics.mean), "std": statistics.std}}
+    info = model_info(config, data, process)
+    if accelerator.is_main_process:
+        (out / "run.yaml").write_text(config.to_yaml())
+        write_json(out / "manifest.json", data.manifest)
+    loop = TrainingLoop(config, out, denoiser, process, dataset, info, facts, report, accelerator)
+    if resume:
+        loop.resume()
+    return loop, data
+
+
+def _prepare(config: RunConfig, out: Path, resume: bool) -> None:
+    """Refuse to mix two runs in one directory."""
+    found = checkpoints(out)
+    if found and not resume:
+        raise OutputExistsError(
+            f"{out} holds a training run; continue it with resume (--resume) or choose another --out"
+        )
+    if found:
+        old, new = _flat(read_state(found[-1]).config), _flat(config.model_dump(mode="json"))
+        changed = [k for k in new if old.get(k) != new[k] and k not in MAY_CHANGE and not k.startswith("record.")]
+        if changed:
+            raise ConfigError(
+                f"the run in {out} was started with other values of {', '.join(changed)}; "
+                "use the same configuration, or another --out"
+            )
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot make the directory {out}: {error}") from error
+
+
+def _flat(config: dict) -> dict[str, object]:  # type: ignore[type-arg]
+    return {f"{part}.{key}": value for part, values in config.items() for key, value in values.items()}
