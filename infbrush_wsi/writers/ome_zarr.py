@@ -56,7 +56,8 @@ def write_ome_zarr(
         provenance: what made the pixels (plain JSON), kept in the root attribute ``infbrush_wsi``. The image is marked
             synthetic unless this says ``{"synthetic": False}``.
         overwrite: replace an existing Zarr store, once the new one is complete.
-        progress: called with (chunks written, chunks in all), from the threads that write, one call at a time.
+        progress: called with (chunks written, chunks in all), from the threads that write, one call at a time; with
+            dask.distributed, once at the end.
 
     Returns:
         The path of the store.
@@ -105,6 +106,7 @@ def _write_store(
     finally:
         progress.close()
     check_complete(arrays)
+    progress.finish()
     root.attrs[KEY] = {**record, "state": "complete"}
     if store.zarr_format == 2 and store.layout == "nested":
         # xarray and GDAL look for it and warn without; Zarr v3 has no such thing in its specification.

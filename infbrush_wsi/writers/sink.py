@@ -50,6 +50,12 @@ class Progress:
                 if self._callback is not None:
                     self._callback(self._done, self._total)
 
+    def finish(self) -> None:
+        """Tell the callback that all is written, where blocks went through copies that do not count."""
+        with self._changed:
+            if self._done < self._total and self._callback is not None:
+                self._callback(self._total, self._total)
+
     def close(self) -> None:
         """Let no further write begin and wait for those under way: after that nothing touches the files."""
         with self._changed:
