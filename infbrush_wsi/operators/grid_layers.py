@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from infbrush_wsi.operators.softmax_attention import softmax_attention
+
 HEAD_WIDTH = 32
 WINDOWS_AT_ONCE = 64
 
@@ -84,7 +86,7 @@ class GridAttention(nn.Module):
         """(B, h, w, 3C) → (B, h, w, C), every node sees every other."""
         b, h, w, _ = maps.shape
         q, k, v = (m.reshape(b, h * w, self.heads, -1).transpose(1, 2) for m in maps.chunk(3, dim=-1))
-        return F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(b, h, w, -1)
+        return softmax_attention(q, k, v).transpose(1, 2).reshape(b, h, w, -1)
 
     def _windows(self, maps: Tensor) -> Tensor:
         """Half-overlapping windows, blended with a partition of unity (triangular weights)."""
@@ -129,7 +131,7 @@ class CrossAttention(nn.Module):
             m.reshape(b, tokens.shape[1], self.heads, -1).transpose(1, 2)
             for m in self.keys_values(tokens).chunk(2, dim=-1)
         )
-        out = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(b, h, w, c)
+        out = softmax_attention(q, k, v).transpose(1, 2).reshape(b, h, w, c)
         return nodes + self.out(out)  # type: ignore[no-any-return]
 
 

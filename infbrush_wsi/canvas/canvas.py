@@ -1,0 +1,256 @@
+"""The canvas: a generated image that is rendered on first use and read like a slide."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import tempfile
+import threading
+import weakref
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from infbrush_wsi.canvas.engine import Progress, StepEngine
+from infbrush_wsi.canvas.level_array import LevelArray
+from infbrush_wsi.canvas.picture import build_pyramid, sharpen
+from infbrush_wsi.canvas.spec import CanvasSpec
+from infbrush_wsi.canvas.state import StateArray
+from infbrush_wsi.domain import Box, Lattice, Shape
+from infbrush_wsi.errors import OutputError, RegionError
+
+if TYPE_CHECKING:
+    import dask.array
+    import xarray
+
+BACKGROUND = 255
+SMALLEST_LEVEL = 256
+
+
+class Canvas:
+    """A generated image.
+
+    Nothing is computed when it is made. The first read renders the whole canvas into files (memory stays bounded by
+    the tile), later reads are served from them. Reads follow OpenSlide: locations in level-0 pixels, sizes in pixels
+    of the level, (x, y) and (width, height) order.
+
+    Args:
+        spec: what the image is.
+        engine: makes a `StepEngine` for a folder of scratch files.
+        sigma_px: standard deviation of the mollifier in level-0 pixels.
+        channel_names: bands.
+        workdir: folder for the rendered pixels; None: a temporary one that goes with the canvas.
+        provenance: facts about the model that are written into outputs beside the specification.
+        progress: called with (tiles done, tiles in all) while rendering.
+    """
+
+    def __init__(
+        self,
+        spec: CanvasSpec,
+        engine: Any,
+        *,
+        sigma_px: float,
+        channel_names: tuple[str, ...],
+        workdir: Path | None = None,
+        provenance: Mapping[str, Any] | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        self.spec = spec
+        self.channel_names = channel_names
+        self.progress = progress
+        self._engine, self._sigma_px = engine, sigma_px
+        self._provenance = dict(provenance or {})
+        self._folder = _scratch_folder(self, workdir)
+        self._levels: list[StateArray] | None = None
+        self._lock = threading.Lock()
+
+    @property
+    def lattice(self) -> Lattice:
+        """Pixels of level 0 in physical space."""
+        return self.spec.lattice
+
+    @property
+    def mpp(self) -> float | None:
+        """Micrometres per pixel of level 0."""
+        return self.lattice.mpp
+
+    @property
+    def level_shapes(self) -> tuple[tuple[int, int], ...]:
+        """(h, w) of every level."""
+        return tuple(shape.as_tuple() for shape in _pyramid(self.spec.shape))
+
+    @property
+    def level_count(self) -> int:
+        """Number of levels; each has half the resolution of the one before."""
+        return len(self.level_shapes)
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """Model, seed, condition and sampler: what is written into every output."""
+        return {"synthetic": True} | self._provenance | self.spec.provenance()
+
+    @property
+    def token(self) -> str:
+        """Hash of all that determines the pixels."""
+        text = json.dumps([self.spec.provenance(), repr(self.spec.condition), repr(self.spec.lattice)], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    @property
+    def rendered(self) -> bool:
+        """Whether the pixels exist already."""
+        return self._levels is not None
+
+    def render(self, progress: Progress | None = None) -> Canvas:
+        """Compute all pixels now.
+
+        Args:
+            progress: called with (tiles done, tiles in all).
+
+        Returns:
+            the canvas itself.
+
+        Raises:
+            OutputError: if the scratch disk is full.
+        """
+        with self._lock:
+            if self._levels is None:
+                engine: StepEngine = self._engine(self._folder)
+                clean = engine.render(progress or self.progress)
+                try:
+                    level0 = sharpen(clean, self._sigma_px, self.spec.tile, self._folder / "level-0.raw")
+                finally:
+                    clean.remove()
+                self._levels = build_pyramid(level0, self.spec.tile, SMALLEST_LEVEL, self._folder)
+        return self
+
+    def read_region(self, location: tuple[int, int], level: int, size: tuple[int, int]) -> NDArray[np.uint8]:
+        """Pixels of a region.
+
+        Args:
+            location: (x, y) of its top left corner in level-0 pixels; may lie outside.
+            level: pyramid level.
+            size: (width, height) in pixels of that level.
+
+        Returns:
+            uint8 (height, width, C); white outside the canvas.
+
+        Raises:
+            RegionError: for a level that does not exist or a size that is not positive.
+        """
+        if not 0 <= level < self.level_count:
+            raise RegionError(f"the canvas has levels 0 to {self.level_count - 1}, not {level}")
+        if min(size) < 1:
+            raise RegionError(f"a region needs a positive width and height, not {size}")
+        scale = 2**level
+        box = Box(round(location[0] / scale), round(location[1] / scale), int(size[0]), int(size[1]))
+        out = np.full((*box.shape.as_tuple(), len(self.channel_names)), BACKGROUND, np.uint8)
+        inside = box.clip(Shape(*self.level_shapes[level]))
+        if not inside.empty:
+            out[inside.relative_to(box).slices] = self._stored(level).open("r")[inside.slices]
+        return out
+
+    def thumbnail(self, max_side: int) -> NDArray[np.uint8]:
+        """The whole canvas with its longer side at most `max_side` pixels: uint8 (h, w, C)."""
+        if max_side < 1:
+            raise RegionError(f"a thumbnail needs a positive size, not {max_side}")
+        shapes = [Shape(*s) for s in self.level_shapes]
+        level = max(k for k, s in enumerate(shapes) if k == 0 or max(s.as_tuple()) >= max_side)
+        image = np.array(self._stored(level).open("r"))
+        scale = min(1.0, max_side / max(image.shape[:2]))
+        size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
+        bands = [Image.fromarray(image[..., c]).resize(size, Image.Resampling.BOX) for c in range(image.shape[2])]
+        return np.stack([np.asarray(band) for band in bands], axis=-1)
+
+    def level_array(self, level: int = 0) -> LevelArray:
+        """One level as a lazy array (h, w, C), see `LevelArray`."""
+        if not 0 <= level < self.level_count:
+            raise RegionError(f"the canvas has levels 0 to {self.level_count - 1}, not {level}")
+        size = Shape(*self.level_shapes[level])
+        return LevelArray(level, size, len(self.channel_names), self.spec.tile, self.token, self._stored)
+
+    def to_dask(self, level: int = 0) -> dask.array.Array:
+        """One level as a dask array (h, w, C) of uint8; nothing is computed until it is."""
+        import dask.array as da
+
+        array = self.level_array(level)
+        return da.from_array(array, chunks=array.chunks, asarray=True, fancy=False, meta=np.empty((0, 0, 0), np.uint8))
+
+    def to_xarray(self, level: int = 0) -> xarray.DataArray:
+        """One level as a lazy DataArray (y, x, band) with physical coordinates of the pixel centres."""
+        from infbrush_wsi.canvas.labelled import labelled_level
+
+        return labelled_level(self, level)
+
+    def to_datatree(self) -> xarray.DataTree:
+        """All levels as a DataTree with the children scale0, scale1, ..."""
+        from infbrush_wsi.canvas.labelled import labelled_pyramid
+
+        return labelled_pyramid(self)
+
+    def write_ome_zarr(
+        self,
+        path: str | Path,
+        version: Literal["0.4", "0.5"] = "0.5",
+        *,
+        layout: Literal["flat", "nested"] = "flat",
+        name: str | None = None,
+        overwrite: bool = False,
+        progress: Progress | None = None,
+    ) -> Path:
+        """Write the pyramid as OME-Zarr with physical sizes and provenance.
+
+        Args:
+            path: the store to make; let it end in ``.ome.zarr``.
+            version: '0.5' (Zarr v3) or '0.4' (Zarr v2, which TIAToolbox opens).
+            layout: 'flat' for slides, 'nested' for rasters with a CRS.
+            name: title; None: made from condition and seed.
+            overwrite: replace an existing store.
+            progress: called with (chunks written, chunks in all).
+
+        Raises:
+            OutputExistsError, OutputError: if it exists or cannot be written; nothing is left half-written.
+        """
+        from infbrush_wsi.writers import write_ome_zarr
+
+        levels = [self.to_dask(level) for level in range(self.level_count)]
+        return write_ome_zarr(
+            levels,
+            path,
+            lattice=self.lattice,
+            version=version,
+            layout=layout,
+            name=name or f"synthetic {self.spec.provenance()['condition'] or 'image'}, seed {self.spec.seed}",
+            channel_names=self.channel_names,
+            provenance=self.provenance,
+            overwrite=overwrite,
+            progress=progress,
+        )
+
+    def _stored(self, level: int) -> StateArray:
+        self.render()
+        assert self._levels is not None  # noqa: S101
+        return self._levels[level]
+
+
+def _pyramid(shape: Shape) -> list[Shape]:
+    shapes = [shape]
+    while max(shapes[-1].as_tuple()) > SMALLEST_LEVEL:
+        shapes.append(Shape(-(-shapes[-1].h // 2), -(-shapes[-1].w // 2)))
+    return shapes
+
+
+def _scratch_folder(owner: Canvas, workdir: Path | None) -> Path:
+    """A fresh folder that is removed with its canvas, inside `workdir` if given."""
+    try:
+        if workdir is not None:
+            workdir.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix="infbrush-canvas-", dir=workdir))
+    except OSError as error:
+        raise OutputError(f"cannot make a scratch folder in {workdir or tempfile.gettempdir()}: {error}") from error
+    weakref.finalize(owner, shutil.rmtree, folder, ignore_errors=True)
+    return folder

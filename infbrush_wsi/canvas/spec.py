@@ -1,0 +1,75 @@
+"""What determines a generated image completely, besides the model's weights."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from infbrush_wsi.domain import Lattice, Shape
+from infbrush_wsi.errors import ConfigError, RegionError
+
+FINEST_RATIO = 4.0
+"""Beyond four pixels per training pixel the kernels grow without adding detail (∞-Diff §1.4)."""
+
+
+@dataclass(frozen=True)
+class CanvasSpec:
+    """A generation. Equal specifications and equal weights give equal images.
+
+    Attributes:
+        lattice: pixels of level 0 in physical space.
+        ratio: pixels of level 0 per training pixel.
+        log_magnification: log2 of the training pixel size used over the finest one trained.
+        seed: of the noise field.
+        condition: as the user gave it: class name, embedding as nested tuples, or None.
+        steps: network evaluations.
+        scheduler: 'dpmsolver++' or 'ddim'.
+        guidance_scale: classifier-free guidance.
+        eta: DDIM's share of fresh noise.
+        tile: side of the tiles that are evaluated at a time, and of the stored chunks.
+        weights_sha256: hash of the model.
+    """
+
+    lattice: Lattice
+    ratio: float
+    log_magnification: float
+    seed: int
+    condition: Any
+    steps: int
+    scheduler: str
+    guidance_scale: float
+    eta: float
+    tile: int
+    weights_sha256: str
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.seed < 1 << 63:
+            raise ConfigError(f"seed must be an integer in [0, 2**63), not {self.seed}")
+        if self.guidance_scale < 0:
+            raise ConfigError(f"guidance_scale must not be negative, it is {self.guidance_scale}")
+        if self.tile < 32:
+            raise ConfigError(f"tile must be at least 32 pixels, not {self.tile}")
+
+    @property
+    def shape(self) -> Shape:
+        """Rows and columns of level 0."""
+        return self.lattice.shape
+
+    def check_resolution(self, grid_pitch: float) -> None:
+        """Refuse pixel sizes that the network cannot evaluate.
+
+        Raises:
+            RegionError: if the pixels are finer than a quarter of, or coarser than a grid cell of, a training pixel.
+        """
+        if not 1.0 / grid_pitch <= self.ratio <= FINEST_RATIO:
+            raise RegionError(
+                f"a pixel of this canvas is {1 / self.ratio:.4g} training pixels; the model can be evaluated from "
+                f"{1 / FINEST_RATIO:.4g} to {grid_pitch:.4g}: choose another mpp and resample the result"
+            )
+
+    def provenance(self) -> dict[str, Any]:
+        """What is written into every output."""
+        values = asdict(self)
+        values.pop("lattice")
+        condition = self.condition
+        return values | {"condition": condition if isinstance(condition, str | None) else "embedding"}

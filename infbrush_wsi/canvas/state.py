@@ -1,0 +1,74 @@
+"""The state of a generation on disk: memory follows the tile, not the canvas."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from infbrush_wsi.domain import Box, Shape
+from infbrush_wsi.errors import OutputError
+
+
+class StateArray:
+    """A float32 or uint8 array (h, w, C) in a file, read and written by windows.
+
+    Args:
+        path: of the raw file, created or overwritten.
+        shape: rows and columns.
+        channels: C.
+        dtype: numpy dtype.
+
+    Raises:
+        OutputError: if the disk has no room for it.
+    """
+
+    def __init__(self, path: Path, shape: Shape, channels: int, dtype: type[np.generic] = np.float32) -> None:
+        self.path, self.shape, self.channels, self.dtype = path, shape, channels, dtype
+        size = shape.count * channels * np.dtype(dtype).itemsize
+        try:
+            with path.open("wb") as file:
+                file.truncate(size)
+        except OSError as error:
+            raise OutputError(f"cannot make a scratch file of {size >> 20} MiB at {path}: {error}") from error
+
+    def open(self, mode: str = "r+") -> np.memmap:  # type: ignore[type-arg]
+        """The whole array, mapped; mapped anew at each use so that pages do not pile up in memory."""
+        shape = (*self.shape.as_tuple(), self.channels)
+        return np.memmap(self.path, self.dtype, mode, shape=shape)  # type: ignore[call-overload,no-any-return]
+
+    def read(self, box: Box) -> NDArray[np.generic]:
+        """A copy of a window inside the array."""
+        return np.array(self.open("r")[box.slices])
+
+    def write(self, box: Box, values: NDArray[np.generic]) -> None:
+        """Store a window.
+
+        Raises:
+            OutputError: if the disk is full.
+        """
+        array = self.open()
+        try:
+            array[box.slices] = values
+            array.flush()
+        except OSError as error:
+            raise OutputError(f"cannot write {self.path}: {error}") from error
+
+    def remove(self) -> None:
+        """Delete the file."""
+        self.path.unlink(missing_ok=True)
+
+
+def read_mirrored(state: StateArray, box: Box) -> NDArray[np.generic]:
+    """A window that may reach outside; half-sample symmetric there, as the mollifier sees true image borders."""
+    rows = _mirrored(box.y0, box.y1, state.shape.h)
+    columns = _mirrored(box.x0, box.x1, state.shape.w)
+    inside = Box(int(columns.min()), int(rows.min()), int(np.ptp(columns)) + 1, int(np.ptp(rows)) + 1)
+    part = state.read(inside)
+    return part[np.ix_(rows - inside.y0, columns - inside.x0)]
+
+
+def _mirrored(start: int, stop: int, length: int) -> NDArray[np.int64]:
+    at = np.arange(start, stop) % (2 * length)
+    return np.where(at < length, at, 2 * length - 1 - at)

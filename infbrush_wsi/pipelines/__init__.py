@@ -1,0 +1,1 @@
+"""One pipeline a system: a model directory in, canvases out."""

@@ -1,0 +1,222 @@
+"""The ∞-Brush pipeline: from a condition, a size and a seed to a canvas."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from affine import Affine
+from numpy.typing import ArrayLike
+
+from infbrush_wsi.canvas.canvas import Canvas
+from infbrush_wsi.canvas.engine import Progress, StepEngine
+from infbrush_wsi.canvas.spec import CanvasSpec
+from infbrush_wsi.conditioning.condition import ConditionBatch
+from infbrush_wsi.diffusion.process import MollifiedProcess, ProcessConfig
+from infbrush_wsi.diffusion.steps import make_scheduler, step_table
+from infbrush_wsi.domain import MICROMETERS_PER_UNIT, Lattice, Shape
+from infbrush_wsi.errors import ConditionError, ConfigError, RegionError
+from infbrush_wsi.models.bundle import ModelBundle
+from infbrush_wsi.models.infbrush import InfBrushDenoiser
+
+DEFAULT_TILE = 512
+
+
+class InfBrushPipeline:
+    """Generates images with a trained ∞-Brush model.
+
+    Args:
+        bundle: the model.
+        device: where the network runs.
+    """
+
+    def __init__(self, bundle: ModelBundle, device: str | torch.device = "cpu") -> None:
+        self.bundle = bundle
+        self.info = bundle.info
+        self.denoiser: InfBrushDenoiser = bundle.denoiser.to(device).eval()
+        process = dict(self.info.process)
+        process["data_mean"] = tuple(process["data_mean"])
+        self.process = MollifiedProcess(ProcessConfig(**process))
+
+    @classmethod
+    def from_pretrained(cls, directory: str | Path, device: str | torch.device | None = None) -> InfBrushPipeline:
+        """Load a model directory, as `infbrush train --out` writes it.
+
+        Args:
+            directory: with infbrush.json and denoiser/.
+            device: None: the first CUDA device if there is one, else the CPU.
+
+        Raises:
+            CheckpointError: if it is not a complete, undamaged model directory.
+        """
+        chosen = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        return cls(ModelBundle.load(directory, InfBrushDenoiser), chosen)
+
+    def save_pretrained(self, directory: str | Path) -> None:
+        """Write the model to a directory, see `ModelBundle.save`."""
+        ModelBundle.save(Path(directory), self.denoiser, self.info)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names that `condition` may be."""
+        return self.info.classes
+
+    def __call__(
+        self,
+        condition: str | ArrayLike | None = None,
+        size: tuple[int, int] = (1024, 1024),
+        mpp: float | None = None,
+        seed: int = 0,
+        num_inference_steps: int = 20,
+        guidance_scale: float = 1.0,
+        *,
+        resolution: float | None = None,
+        scheduler: str = "dpmsolver++",
+        eta: float = 0.0,
+        origin: tuple[float, float] | None = None,
+        crs: str | None = None,
+        tile: int = DEFAULT_TILE,
+        workdir: str | Path | None = None,
+        precision: str = "float32",
+        progress: Progress | None = None,
+    ) -> Canvas:
+        """Describe an image; nothing is computed before it is read.
+
+        Args:
+            condition: name of a class, an embedding (D,) or (M, D), or None.
+            size: (width, height) of level 0 in pixels.
+            mpp: micrometres per pixel; None: the model's own pixel size.
+            seed: of the noise field, in [0, 2**63).
+            num_inference_steps: network evaluations.
+            guidance_scale: classifier-free guidance; 1: none (and half the cost).
+            resolution: pixel size in the unit of the CRS, for models of rasters, instead of `mpp`.
+            scheduler: 'dpmsolver++' or 'ddim'.
+            eta: DDIM's share of fresh noise.
+            origin: (x, y) of the top left corner in CRS units, for a georeferenced raster (north up).
+            crs: CRS of the result; None: the model's.
+            tile: side of the tiles that are evaluated at a time.
+            workdir: folder for scratch files; None: the system's temporary folder.
+            precision: 'float32' or 'bfloat16' (the network only).
+            progress: called with (tiles done, tiles in all) while rendering.
+
+        Raises:
+            ConditionError: for a condition that the model does not know.
+            RegionError: for a size or pixel size that cannot be rendered.
+            ConfigError: for a wrong sampler setting.
+        """
+        lattice = self._lattice(size, self._spacing(mpp, resolution), origin, crs)
+        base, ratio = self._ratio(lattice)
+        batch, name = self._condition(condition)
+        spec = CanvasSpec(
+            lattice=lattice,
+            ratio=ratio,
+            log_magnification=math.log2(base / min(self.info.spacing)),
+            seed=int(seed),
+            condition=name,
+            steps=num_inference_steps,
+            scheduler=scheduler,
+            guidance_scale=float(guidance_scale),
+            eta=eta,
+            tile=tile,
+            weights_sha256=self.bundle.weights_sha256,
+        )
+        spec.check_resolution(self.denoiser.config.grid_pitch)
+        step_table(make_scheduler(scheduler, self.process.config.schedule), num_inference_steps, eta)
+        engine = partial(
+            StepEngine,
+            self.denoiser,
+            self.process,
+            spec,
+            batch,
+            self.info.sigma,
+            precision=_dtype(precision),
+        )
+        return Canvas(
+            spec,
+            engine,
+            sigma_px=self.info.sigma * ratio,
+            channel_names=self.info.channel_names,
+            workdir=None if workdir is None else Path(workdir),
+            provenance=self._provenance(),
+            progress=progress,
+        )
+
+    def _spacing(self, mpp: float | None, resolution: float | None) -> float:
+        if mpp is not None and resolution is not None:
+            raise ConfigError("give mpp (micrometres) or resolution (CRS units), not both")
+        if mpp is None:
+            return resolution if resolution is not None else self.info.spacing[0]
+        factor = MICROMETERS_PER_UNIT.get(self.info.unit)
+        if factor is None:
+            raise ConfigError(
+                f"this model's pixels are measured in {self.info.unit}, so mpp has no meaning; use resolution="
+            )
+        return mpp / factor
+
+    def _lattice(
+        self, size: tuple[int, int], spacing: float, origin: tuple[float, float] | None, crs: str | None
+    ) -> Lattice:
+        width, height = (int(side) for side in size)
+        if width < 1 or height < 1:
+            raise RegionError(f"size must be a positive (width, height) in pixels, not {size}")
+        if not (math.isfinite(spacing) and spacing > 0):
+            raise RegionError(f"the pixel size must be positive, not {spacing}")
+        shape = Shape(height, width)
+        if origin is None and crs is None:
+            return Lattice.regular(shape, spacing, self.info.unit)
+        x, y = origin or (0.0, 0.0)
+        return Lattice(shape, Affine(spacing, 0.0, x, 0.0, -spacing, y), self.info.unit, crs or self.info.crs)
+
+    def _ratio(self, lattice: Lattice) -> tuple[float, float]:
+        """The trained pixel size nearest to the canvas's, and how many canvas pixels make one of those."""
+        spacing = lattice.spacing.x
+        base = min(self.info.spacing, key=lambda trained: abs(math.log(trained / spacing)))
+        ratio = base / spacing
+        return base, 1.0 if abs(ratio - 1) < 1e-3 else ratio
+
+    def _condition(self, condition: Any) -> tuple[ConditionBatch, Any]:
+        if condition is None:
+            return ConditionBatch.none(1), None
+        present = torch.zeros(1, dtype=torch.bool)
+        if isinstance(condition, str):
+            index = self._class_index(condition)
+            return ConditionBatch(present, labels=torch.tensor([index])), self.info.classes[index]
+        embedding = np.atleast_2d(np.asarray(condition, np.float32))
+        width = self.denoiser.config.embedding_dim
+        if not width:
+            raise ConditionError("this model takes no embeddings; " + self._known())
+        if embedding.ndim != 2 or embedding.shape[1] != width or not np.isfinite(embedding).all():
+            raise ConditionError(
+                f"an embedding must be finite with shape ({width},) or (M, {width}), not {embedding.shape}"
+            )
+        batch = ConditionBatch(present, embeddings=torch.from_numpy(embedding)[None])
+        return batch, tuple(map(tuple, embedding.tolist()))
+
+    def _class_index(self, name: str) -> int:
+        folded = [known.casefold() for known in self.info.classes]
+        if name in self.info.classes:
+            return self.info.classes.index(name)
+        if folded.count(name.casefold()) == 1:
+            return folded.index(name.casefold())
+        raise ConditionError(f"the model knows no class {name!r}; {self._known()}")
+
+    def _known(self) -> str:
+        return (
+            f"its classes are {', '.join(self.info.classes)}" if self.info.classes else "it was trained without classes"
+        )
+
+    def _provenance(self) -> dict[str, Any]:
+        training = {k: v for k, v in self.info.training.items() if k in ("steps", "images")}
+        return {"system": self.info.system, "model": {"sha256": self.bundle.weights_sha256, "training": training}}
+
+
+def _dtype(name: str) -> torch.dtype | None:
+    if name == "float32":
+        return None
+    if name == "bfloat16":
+        return torch.bfloat16
+    raise ConfigError(f"precision must be 'float32' or 'bfloat16', not {name!r}")
