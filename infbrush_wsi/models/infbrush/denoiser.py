@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import torch
 from diffusers.configuration_utils import ConfigMixin, register_to_config
@@ -18,7 +18,7 @@ from infbrush_wsi.models.infbrush.block import PointBlock
 from infbrush_wsi.operators.barrier import Barrier, Program, run_whole
 from infbrush_wsi.operators.cano import CrossAttentionNeuralOperator
 from infbrush_wsi.operators.embedding import Position, PositionFeatures
-from infbrush_wsi.operators.grid_transfer import Transfer, grid_to_points, points_to_grid
+from infbrush_wsi.operators.grid_transfer import NEAREST_REACH, Transfer, grid_to_points, points_to_grid
 from infbrush_wsi.operators.partial import GridPartial
 from infbrush_wsi.operators.self_attention import SelfAttentionOperator
 from infbrush_wsi.operators.uno import GridUNet
@@ -59,9 +59,11 @@ class InfBrushDenoiser(ModelMixin, ConfigMixin):  # type: ignore[misc]
         dropout: in attention levels of the U-Net.
     """
 
-    config_name = "config.json"
+    config_name = "config.json"  # type: ignore[assignment]
+    if TYPE_CHECKING:
+        config: Any  # the constructor's arguments, as attributes
 
-    @register_to_config  # type: ignore[untyped-decorator]
+    @register_to_config
     def __init__(
         self,
         channels: int = 3,
@@ -86,8 +88,11 @@ class InfBrushDenoiser(ModelMixin, ConfigMixin):  # type: ignore[misc]
         magnification: bool = False,
         dropout: float = 0.0,
     ) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         _check(kernel_size, grid_pitch, blocks)
+        _check_choice("cano", cano, get_args(CanoKind))
+        _check_choice("position", position, get_args(Position))
+        _check_choice("transfer", transfer, get_args(Transfer))
         self.save_memory = False
         self.time_features = Timesteps(TIME_FREQUENCIES, flip_sin_to_cos=True, downscale_freq_shift=0)
         self.time_embedding = TimestepEmbedding(TIME_FREQUENCIES, embedding_width, act_fn="gelu")
@@ -95,9 +100,8 @@ class InfBrushDenoiser(ModelMixin, ConfigMixin):  # type: ignore[misc]
         self.condition = ConditionEmbedder(embedding_width, condition_tokens, len(classes), embedding_dim)
         self.position_features = PositionFeatures(position)
         self.lift = nn.Linear(channels + self.position_features.width, width)
-        layer = {"kernel_size": kernel_size, "embedding": embedding_width}
-        self.down = nn.ModuleList(PointBlock(width, **layer) for _ in range(blocks))
-        self.up = nn.ModuleList(PointBlock(width, **layer, skip=True) for _ in range(blocks))
+        self.down = nn.ModuleList(PointBlock(width, kernel_size, embedding_width) for _ in range(blocks))
+        self.up = nn.ModuleList(PointBlock(width, kernel_size, embedding_width, skip=True) for _ in range(blocks))
         cano_sets = self._cano_sets(cano, embedding_width)
         points = frozenset({"coordinates"} & set(cano_sets))
         self.cano_layers = nn.ModuleList(
@@ -136,6 +140,8 @@ class InfBrushDenoiser(ModelMixin, ConfigMixin):  # type: ignore[misc]
     def barrier_reach(self, ratio: float = 1.0) -> list[int]:
         """How far each global sum looks away in pixels, in order, and last how far the output does.
 
+        This is the halo with which tiles of an image, evaluated apart, are exact.
+
         Args:
             ratio: pixels of the lattice per training pixel.
         """
@@ -144,7 +150,8 @@ class InfBrushDenoiser(ModelMixin, ConfigMixin):  # type: ignore[misc]
         per_layer = int(self.config.self_attention) + int("coordinates" in self._cano_sets(self.config.cano, 1))
         before = [per_block * (i + 1) for i in range(blocks) for _ in range(per_layer)]
         after = [per_block * (blocks + i + 1) for i in range(blocks) for _ in range(per_layer)]
-        return [*before, per_block * blocks, *after, 2 * per_block * blocks]
+        nearest = NEAREST_REACH if self.config.transfer == "knn" else 0
+        return [*before, per_block * blocks + nearest, *after, 2 * per_block * blocks]
 
     def forward(
         self,
@@ -224,6 +231,11 @@ class InfBrushDenoiser(ModelMixin, ConfigMixin):  # type: ignore[misc]
             return self.uno(partial.mean(), embedding, tokens)  # type: ignore[no-any-return]
 
         return finish
+
+
+def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ConfigError(f"{name} must be one of {', '.join(choices)}, not {value!r}")
 
 
 def _check(kernel_size: int, grid_pitch: float, blocks: int) -> None:

@@ -12,7 +12,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "blocks": 2,
         "grid_side": 32,
         "grid_width": 32,
-        "grid_multipliers": (1, 2, 4),
+        "grid_multipliers": (1, 2, 3),
         "grid_blocks": 1,
         "grid_attention_from": 2,
         "embedding_width": 128,
@@ -64,7 +64,7 @@ def preset(name: str, *, window: int, **changes: Any) -> dict[str, Any]:
     arguments = PRESETS[name] | changes
     if window < arguments["grid_side"]:
         raise ConfigError(
-            f"preset {name!r} has a grid of {arguments['grid_side']} nodes a side, more than the window's {window} pixels; "
-            "enlarge the window or lower grid_side"
+            f"preset {name!r} has a grid of {arguments['grid_side']} nodes a side, more than the window's {window} "
+            "pixels; enlarge the window or lower grid_side"
         )
     return {"grid_pitch": window / arguments["grid_side"]} | arguments
