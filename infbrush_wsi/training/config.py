@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, ValidationError, ValidationInfo, field_validator
 
 from infbrush_wsi.errors import ConfigError
 
@@ -40,13 +40,13 @@ class DataConfig(_Part):
 
     sources: tuple[str, ...] = Field(min_length=1)
     labels: str = "none"
-    mpp: tuple[float, ...] | None = None
-    resolution: tuple[float, ...] | None = None
+    mpp: tuple[PositiveFloat, ...] | None = None
+    resolution: tuple[PositiveFloat, ...] | None = None
     assume_mpp: float | None = Field(default=None, gt=0)
     bands: tuple[int, ...] | None = None
     window: int = Field(default=128, ge=8)
     points: int = Field(default=4096, ge=1)
-    sampler: str = "mixed"
+    sampler: Literal["mixed", "uniform", "halton", "stratified", "tissue"] = "mixed"
     sampler_options: dict[str, float] = {}
     tissue_fraction: float = Field(default=0.25, ge=0, le=1)
     flips: bool = True
@@ -55,6 +55,21 @@ class DataConfig(_Part):
     cache_dir: str | None = None
     cache_bytes: int = Field(default=8 << 30, gt=0)
     workers: int = Field(default=1, ge=0)
+
+    @field_validator("points")
+    @classmethod
+    def _fit_window(cls, points: int, info: ValidationInfo) -> int:
+        window = info.data.get("window", points)
+        if points > window**2:
+            raise ValueError(f"{points} points do not fit a window of {window} x {window} pixels")
+        return points
+
+    @field_validator("resolution")
+    @classmethod
+    def _one_unit(cls, resolution: tuple[float, ...] | None, info: ValidationInfo) -> tuple[float, ...] | None:
+        if resolution and info.data.get("mpp"):
+            raise ValueError("give mpp (slides) or resolution (rasters), not both")
+        return resolution
 
 
 class ModelConfig(_Part):
@@ -66,7 +81,7 @@ class ModelConfig(_Part):
         prediction: 'velocity' or 'epsilon' (published).
         scale_input: divide x_t by its known standard deviation.
         schedule: diffusers' name of the beta schedule.
-        sigma: of the mollifier in training pixels.
+        sigma: of the mollifier in training pixels; at least 1, see `fields.noise`.
     """
 
     preset: str = "tiny"
@@ -74,7 +89,7 @@ class ModelConfig(_Part):
     prediction: Literal["velocity", "epsilon"] = "velocity"
     scale_input: bool = True
     schedule: str = "squaredcos_cap_v2"
-    sigma: float = Field(default=1.0, gt=0)
+    sigma: float = Field(default=1.0, ge=1)
 
 
 class OptimConfig(_Part):
@@ -82,6 +97,7 @@ class OptimConfig(_Part):
 
     Attributes:
         steps: optimiser steps.
+        minutes: train for about that long instead: the number of steps is set after the first ones have been timed.
         batch: images per step and process.
         learning_rate: of Adam; None: the preset's (tiny 1e-3, small 2e-4, paper 5e-5 as published).
         betas: of Adam.
@@ -97,6 +113,7 @@ class OptimConfig(_Part):
     """
 
     steps: int = Field(default=1000, ge=1)
+    minutes: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     batch: int = Field(default=8, ge=1)
     learning_rate: float | None = Field(default=None, gt=0)
     betas: tuple[float, float] = (0.9, 0.99)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import broadcast
 from diffusers.training_utils import EMAModel
 from torch.utils.data import DataLoader
 
@@ -23,6 +25,7 @@ from infbrush_wsi.training.batch import TrainBatch
 from infbrush_wsi.training.checkpoint import TrainingState, checkpoints, load_checkpoint, save_checkpoint
 from infbrush_wsi.training.config import OptimConfig, RunConfig
 from infbrush_wsi.training.dataset import FunctionDataset
+from infbrush_wsi.training.duration import RunLength
 from infbrush_wsi.training.preview import preview_sheet
 from infbrush_wsi.training.record import RunRecord
 
@@ -70,6 +73,17 @@ class TrainingLoop:
         )
         self.ema.to(self.accelerator.device)
         self.step = 0
+        self.length = RunLength(config.optim, facts)
+        self._stopping = False
+
+    @property
+    def total_steps(self) -> int | None:
+        """Steps of the whole run; None while a run that is limited in time still measures its pace."""
+        return self.length.total
+
+    def stop(self) -> None:
+        """Let the run end after the step that is under way, as an interrupt does; may be called by a signal handler."""
+        self._stopping = True
 
     def resume(self) -> int:
         """Load the newest checkpoint, if there is one; returns the step to go on from."""
@@ -89,6 +103,7 @@ class TrainingLoop:
             TrainingError: if the loss is not finite; the last good state has been saved.
         """
         record = RunRecord(self.out, self.step) if self.accelerator.is_main_process else None
+        self.length = RunLength(self.config.optim, self.facts, self.step)
         try:
             self._steps(record)
         except (TrainingError, KeyboardInterrupt):
@@ -97,7 +112,10 @@ class TrainingLoop:
         finally:
             if record is not None:
                 record.close()
-        return self._save(final=True)
+        self._save(final=True)
+        if not self.accelerator.is_main_process:
+            return None
+        return ModelBundle.load(self.out, InfBrushDenoiser)  # the averaged weights; training goes on with the others
 
     def _steps(self, record: RunRecord | None) -> None:
         settings = self.config.record
@@ -106,7 +124,8 @@ class TrainingLoop:
             waited += wait
             losses.append(self._train_step(batch))
             self.step += 1
-            last = self.step == self.config.optim.steps
+            self._measure()
+            last = self.step == self.total_steps
             if self.step % settings.log_every == 0 or last:
                 elapsed = time.perf_counter() - started
                 scalars = {
@@ -121,6 +140,18 @@ class TrainingLoop:
                 self._preview(record)
             if self.step % settings.checkpoint_every == 0 and not last:
                 self._save(final=False)
+            if last:
+                return  # batches that were fetched before the end was known are left
+            if self._stopping:
+                raise KeyboardInterrupt
+
+    def _measure(self) -> None:
+        """Fix the number of steps of a run that is limited in time: the main process decides for all."""
+        if self.total_steps is None:
+            found = self.length.observe(self.step) or 0
+            agreed = int(broadcast(torch.tensor([found], device=self.accelerator.device))[0])
+            if agreed:
+                self.length.fix(agreed)
 
     def _batches(self) -> Iterator[tuple[TrainBatch, float]]:
         """Batches from the current step on, with the seconds that each was waited for."""
@@ -128,8 +159,9 @@ class TrainingLoop:
         loader = DataLoader(
             self.dataset,
             batch_size=None,
-            sampler=range(self.step, self.config.optim.steps),
+            sampler=_Numbers(self),
             num_workers=workers,
+            worker_init_fn=_ignore_interrupts,
             prefetch_factor=3 if workers else None,
         )
         asked = time.perf_counter()
@@ -141,7 +173,7 @@ class TrainingLoop:
         optim = self.config.optim
         torch.manual_seed(optim.seed * 1_000_003 + self.step)  # dropout: the same after a resume
         for group in self.optimizer.param_groups:
-            group["lr"] = self.rate * schedule(self.step, optim)
+            group["lr"] = self.rate * schedule(self.step, optim, self.total_steps)
         b = batch.to(self.accelerator.device)
         x = self.process.noised(b.clean, b.noise, b.timestep)
         target = self.process.target(b.clean, b.noise, b.timestep)
@@ -151,18 +183,23 @@ class TrainingLoop:
                 self.process.network_input(x, b.timestep), b.support, b.timestep, b.condition, b.log_magnification
             )
         loss = point_loss(output, target, b.weight).mean()
-        value = float(loss.detach())
-        if not math.isfinite(value):
-            raise TrainingError(
-                f"the loss is {value} at step {self.step} (images: {', '.join(sorted(set(batch.origin)))}); the state "
-                f"before this step is saved in {self.out}; lower the learning rate or look at these images"
-            )
+        value = float(self.accelerator.reduce(loss.detach(), "mean"))  # of all processes, so that all stop together
+        self._require_finite("loss", value, batch)
         self.accelerator.backward(loss)
-        self.accelerator.clip_grad_norm_(self.network.parameters(), optim.clip)
+        norm = self.accelerator.clip_grad_norm_(self.network.parameters(), optim.clip)
+        if optim.precision != "fp16":  # there the gradient scaler leaves out such steps
+            self._require_finite("gradient's norm", float(norm), batch)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.ema.step(self.denoiser.parameters())
         return value
+
+    def _require_finite(self, what: str, value: float, batch: TrainBatch) -> None:
+        if not math.isfinite(value):
+            raise TrainingError(
+                f"the {what} is {value} at step {self.step} (images: {', '.join(sorted(set(batch.origin)))}); the "
+                f"state before this step is saved in {self.out}; lower the learning rate or look at these images"
+            )
 
     def _log(self, record: RunRecord | None, scalars: dict[str, float]) -> None:
         if record is not None:
@@ -179,26 +216,49 @@ class TrainingLoop:
             sheet = preview_sheet(self.denoiser, self.process, self.info.sigma, side, settings.preview_steps)
         record.picture(self.step, sheet)
 
-    def _save(self, *, final: bool) -> ModelBundle | None:
+    def _save(self, *, final: bool) -> None:
         """Write a resumable checkpoint and the model directory (averaged weights)."""
         self.accelerator.wait_for_everyone()
         if not self.accelerator.is_main_process:
-            return None
+            return
         state = TrainingState(self.step, self.config.model_dump(mode="json"), self.facts)
         save_checkpoint(self.out, state, self.denoiser, self.ema, self.optimizer.optimizer, self.config.record.keep)
         training = self.info.training | {"steps": self.step, "finished": final}
         info = ModelInfo.from_dict(self.info.to_dict() | {"training": training})
         with _averaged(self.ema, self.denoiser):
-            return ModelBundle.save(self.out, self.denoiser, info)
+            ModelBundle.save(self.out, self.denoiser, info)
 
 
-def schedule(step: int, optim: OptimConfig) -> float:
-    """Learning rate at a step as a share of the full rate: linear warm-up, constant, cosine to zero at the end."""
+def schedule(step: int, optim: OptimConfig, total: int | None) -> float:
+    """Learning rate at a step as a share of the full rate: linear warm-up, constant, cosine to zero at the end.
+
+    Args:
+        step: steps done before.
+        optim: settings of the run.
+        total: steps of the run; None: not known yet, so the end is far.
+    """
     rise = min(1.0, (step + 1) / max(optim.warmup, 1))
-    start = optim.steps * (1 - optim.decay)
-    if step < start:
+    if total is None or step < (start := total * (1 - optim.decay)):
         return rise
-    return rise * 0.5 * (1 + math.cos(math.pi * (step - start) / max(optim.steps - start, 1)))
+    return rise * 0.5 * (1 + math.cos(math.pi * (step - start) / max(total - start, 1)))
+
+
+class _Numbers:
+    """The steps that are still to do; their end may become known on the way."""
+
+    def __init__(self, loop: TrainingLoop) -> None:
+        self._loop = loop
+
+    def __iter__(self) -> Iterator[int]:
+        number = self._loop.step
+        while (total := self._loop.total_steps) is None or number < total:
+            yield number
+            number += 1
+
+
+def _ignore_interrupts(worker: int) -> None:
+    # Ctrl-C reaches the loader's processes too; the training process alone decides when to stop.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 class _averaged:

@@ -23,7 +23,7 @@ from infbrush_wsi.training.config import RunConfig
 from infbrush_wsi.training.loop import Report, TrainingLoop
 from infbrush_wsi.training.statistics import DataStatistics, measure
 
-MAY_CHANGE = {"optim.steps", "data.workers", "data.cache_dir", "data.cache_bytes"}
+MAY_CHANGE = {"optim.steps", "optim.minutes", "data.workers", "data.cache_dir", "data.cache_bytes"}
 """What may differ when a run is continued (and everything under 'record')."""
 
 Started = Callable[[TrainingData, TrainingLoop], None]
@@ -81,13 +81,14 @@ def _assemble(
     denoiser = build_denoiser(config, data)
     dataset = build_dataset(config, data, denoiser, accelerator.process_index, accelerator.num_processes)
     found = checkpoints(out) if resume else []
+    facts = read_state(found[-1]).facts if found else {}
     if found:
-        stored = read_state(found[-1]).facts["statistics"]
+        stored = facts["statistics"]
         statistics = DataStatistics(tuple(stored["mean"]), stored["std"])
     else:
         statistics = measure(build_dataset(config, data, denoiser))
     process = build_process(config, statistics)
-    facts = {"statistics": {"mean": list(statistics.mean), "std": statistics.std}}
+    facts |= {"statistics": {"mean": list(statistics.mean), "std": statistics.std}}
     info = model_info(config, data, process)
     if accelerator.is_main_process:
         (out / "run.yaml").write_text(config.to_yaml())
