@@ -50,11 +50,8 @@ def make_draw(
     uniform = shape.count / n
     index = np.stack(np.divmod(flat, shape.w), axis=1).astype(np.int32)
     areas = np.full(n, uniform, np.float32) if area is None else area[order].astype(np.float32)
-    if inclusion is None:
-        weight = np.ones(n, np.float32)
-    else:
-        weight = (n / (inclusion[order] * shape.count)).astype(np.float32)
-    return Draw(index, areas, weight)
+    weight = np.ones(n) if inclusion is None else n / (inclusion[order] * shape.count)
+    return Draw(index, areas, weight.astype(np.float32))
 
 
 def check_budget(points: int, shape: Shape) -> None:

@@ -62,10 +62,12 @@ class HaltonSampler(CoordinateSampler):
         if points > shape.count // 2:  # a sequence on a lattice this full is mostly duplicates
             return UniformSampler().draw(rng, shape, points)
         halton = qmc.Halton(d=2, scramble=True, rng=rng)
+        shift = rng.integers(shape.as_tuple())  # around the lattice, whose cells would else not be equally likely
         found = np.empty(0, np.int64)
         while len(found) < points:
             unit = halton.random(points)
             cell = np.minimum((unit * [shape.h, shape.w]).astype(np.int64), [shape.h - 1, shape.w - 1])
+            cell = (cell + shift) % shape.as_tuple()
             both = np.concatenate([found, cell[:, 0] * shape.w + cell[:, 1]])
             _, first = np.unique(both, return_index=True)
             found = both[np.sort(first)]
@@ -79,7 +81,7 @@ class StratifiedSampler(CoordinateSampler):
     def draw(self, rng: np.random.Generator, shape: Shape, points: int, density: Density | None = None) -> Draw:
         """See `CoordinateSampler.draw`."""
         check_budget(points, shape)
-        rows = max(1, min(shape.h, int(np.sqrt(points * shape.h / shape.w))))
+        rows = max(1, min(shape.h, points, int(np.sqrt(points * shape.h / shape.w))))
         columns = max(1, min(shape.w, points // rows))
         y, x = np.linspace(0, shape.h, rows + 1), np.linspace(0, shape.w, columns + 1)
         # A random global shift (modulo the lattice) makes every pixel equally likely although cells differ by a pixel.
@@ -121,7 +123,7 @@ class MixedSampler(CoordinateSampler):
 
     At 65,536 points of 4096² a 7 x 7 neighbourhood holds 0.19 other points, so local layers would be trained
     point-wise and then be used densely. Part of the budget in dense windows shows them what they will meet. Windows
-    are blocks of a randomly shifted partition, so that every pixel stays equally likely and the loss unbiased.
+    are placed so that every pixel stays equally likely and the loss unbiased, see `draw_windows`.
 
     Attributes:
         share: part of the budget that goes into dense windows, in [0, 1].
@@ -189,21 +191,24 @@ def _per_pixel(density: Density, shape: Shape, floor: float) -> NDArray[np.float
     density = np.maximum(density, floor * density.max())
     rows = (np.arange(shape.h) * density.shape[0]) // shape.h
     columns = (np.arange(shape.w) * density.shape[1]) // shape.w
-    return density[np.ix_(rows, columns)].ravel()
+    return np.asarray(density[np.ix_(rows, columns)].ravel(), np.float64)
 
 
 def _inclusion_probabilities(density: NDArray[np.float64], points: int) -> NDArray[np.float64]:
     """Probabilities in proportion to density, capped at one, that sum to `points`."""
-    probability = np.zeros_like(density)
+    probability: NDArray[np.float64] = np.zeros(len(density))
     certain = np.zeros(len(density), bool)
     while True:
-        free = ~certain
+        free = ~certain & (density > 0)
         probability[certain] = 1.0
-        probability[free] = density[free] * (points - certain.sum()) / density[free].sum()
+        if not free.any():
+            break
+        probability[free] = density[free] * ((points - certain.sum()) / density[free].sum())
         over = free & (probability > 1.0)
         if not over.any():
-            return probability
+            break
         certain |= over
+    return probability
 
 
 def _systematic(rng: np.random.Generator, inclusion: NDArray[np.float64], points: int) -> NDArray[np.int64]:
@@ -211,4 +216,4 @@ def _systematic(rng: np.random.Generator, inclusion: NDArray[np.float64], points
     order = rng.permutation(np.flatnonzero(inclusion))
     steps = np.cumsum(inclusion[order])
     at = (np.arange(points) + rng.random()) * (steps[-1] / points)
-    return order[np.minimum(np.searchsorted(steps, at, side="right"), len(order) - 1)].astype(np.int64)
+    return np.asarray(order[np.minimum(np.searchsorted(steps, at, side="right"), len(order) - 1)], np.int64)
