@@ -74,17 +74,32 @@ def nearest_matrix(
     """
     nodes = np.arange(grid.shape.count) if nodes is None else nodes
     where = (np.stack(np.divmod(nodes, grid.shape.w), 1) + 0.5) * grid.pitch
-    candidates = min(TIE_CANDIDATES, len(coords_yx))
-    distance, index = cKDTree(coords_yx).query(where, k=candidates)
-    distance, index = distance.reshape(len(nodes), -1), index.reshape(len(nodes), -1)
-    squared = np.round(distance**2, 9)
-    order = np.lexsort((index, squared), axis=1)[:, :NEAREST]
-    index = np.take_along_axis(index, order, 1)
-    weight = 1.0 / np.maximum(np.take_along_axis(squared, order, 1), MINIMAL_SQUARED_DISTANCE)
+    squared, index = _nearest(coords_yx, where)
+    weight = 1.0 / np.maximum(squared, MINIMAL_SQUARED_DISTANCE)
     weight /= weight.sum(axis=1, keepdims=True)
     rows = np.repeat(nodes, index.shape[1])
     shape = (grid.shape.count, len(coords_yx))
     return sparse.csr_array((weight.ravel().astype(np.float32), (rows, index.ravel())), shape=shape)
+
+
+def _nearest(
+    coords_yx: NDArray[np.floating], where: NDArray[np.floating]
+) -> tuple[NDArray[np.floating], NDArray[np.integer]]:
+    """Squared distances and indices, (M, 3), of the nearest points; ties in order of the index.
+
+    The tree breaks ties as it likes, so it is asked for more and more until nothing beyond can tie with the third.
+    """
+    tree = cKDTree(coords_yx)
+    wanted, candidates = min(NEAREST, len(coords_yx)), TIE_CANDIDATES
+    while True:
+        candidates = min(candidates, len(coords_yx))
+        distance, index = tree.query(where, k=range(1, candidates + 1))
+        squared = np.round(distance**2, 9)
+        order = np.lexsort((index, squared), axis=1)
+        squared, index = np.take_along_axis(squared, order, 1), np.take_along_axis(index, order, 1)
+        if candidates == len(coords_yx) or (squared[:, wanted - 1] < squared[:, -1]).all():
+            return squared[:, :wanted], index[:, :wanted]
+        candidates *= 2
 
 
 def join_matrices(matrices: list[sparse.csr_array[Any]]) -> sparse.csr_array[Any]:
