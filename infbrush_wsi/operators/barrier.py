@@ -30,7 +30,7 @@ class Barrier:
     """
 
     partial: Partial
-    finish: Callable[[Partial], Any]
+    finish: Callable[[Any], Any]
 
 
 def run_whole(program: Program) -> Tensor:

@@ -55,7 +55,7 @@ class CrossAttentionNeuralOperator(nn.Module):
             if name in self.point_sets:
                 sums = yield Barrier(SumPartial(sums), _tensors)
             total = total + attend(query, sums)
-        return x + self.out(total.reshape(x.shape).to(x.dtype))
+        return x + self.out(total.reshape(x.shape).to(x.dtype))  # type: ignore[no-any-return]
 
     def _sums(self, name: str, tokens: Tensor, support: Support) -> tuple[Tensor, Tensor]:
         key, value = self.keys_values[name](self.set_norms[name](tokens)).chunk(2, dim=-1)

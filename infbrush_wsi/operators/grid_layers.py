@@ -80,7 +80,7 @@ class GridAttention(nn.Module):
         nodes = nodes + self.out(attend(self.maps(self.norm(nodes))))
         if self.cross is not None and tokens is not None:
             nodes = self.cross(nodes, tokens)
-        return nodes.permute(0, 3, 1, 2)
+        return nodes.permute(0, 3, 1, 2)  # type: ignore[no-any-return]
 
     def _whole(self, maps: Tensor) -> Tensor:
         """(B, h, w, 3C) → (B, h, w, C), every node sees every other."""

@@ -6,6 +6,7 @@ from typing import Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from infbrush_wsi.operators.partial import GridPartial
@@ -14,6 +15,10 @@ from infbrush_wsi.points.support import LatticeSupport, ScatterSupport, Support
 from infbrush_wsi.points.transfer import MINIMAL_SQUARED_DISTANCE, NEAREST
 
 Transfer = Literal["splat", "knn"]
+Indices = NDArray[np.integer]
+
+NEAREST_REACH = 2
+"""How far from the pixel that holds a node its three nearest pixels can be: a tile needs that much more halo."""
 
 
 def points_to_grid(h: Tensor, support: Support, transfer: Transfer) -> GridPartial:
@@ -59,8 +64,9 @@ def _from_scattered(h: Tensor, support: ScatterSupport) -> GridPartial:
 def _splat_tile(h: Tensor, support: LatticeSupport) -> GridPartial:
     y, x = support.axis_weights
     pixels = h.float().reshape(h.shape[0], support.box.h, support.box.w, -1)
-    rows = torch.einsum("ah,bhwc->bawc", y.spread, pixels)
-    numerator = torch.einsum("xw,bawc->baxc", x.spread, rows).permute(0, 3, 1, 2)
+    with torch.autocast(pixels.device.type, enabled=False):  # a sum over all pixels of the image
+        rows = torch.einsum("ah,bhwc->bawc", y.spread, pixels)
+        numerator = torch.einsum("xw,bawc->baxc", x.spread, rows).permute(0, 3, 1, 2)
     denominator = (y.spread.sum(1)[:, None] * x.spread.sum(1)[None, :])[None, None]
     return GridPartial(numerator, denominator, (y.first, x.first), support.grid.shape.as_tuple())
 
@@ -78,7 +84,7 @@ def _nearest_tile(h: Tensor, support: LatticeSupport) -> GridPartial:
     return GridPartial(numerator, denominator, origin, support.grid.shape.as_tuple())
 
 
-def _owned_nodes(support: LatticeSupport) -> tuple[np.ndarray, np.ndarray]:  # type: ignore[type-arg]
+def _owned_nodes(support: LatticeSupport) -> tuple[Indices, Indices]:
     """Rows and columns of the nodes whose nearest pixel this tile owns; beyond the image, its border pixel."""
     found = []
     own = support.owned
@@ -91,14 +97,10 @@ def _owned_nodes(support: LatticeSupport) -> tuple[np.ndarray, np.ndarray]:  # t
     return found[0], found[1]
 
 
-def _nearest_pixels(
-    support: LatticeSupport,
-    rows: np.ndarray,
-    columns: np.ndarray,  # type: ignore[type-arg]
-) -> tuple[np.ndarray, np.ndarray]:  # type: ignore[type-arg]
+def _nearest_pixels(support: LatticeSupport, rows: Indices, columns: Indices) -> tuple[Indices, NDArray[np.float32]]:
     """Token index (nodes, 3) in the tile and weight (nodes, 3) of the nearest pixels of each node."""
     box = support.box
-    offsets = np.arange(-2, 3)
+    offsets = np.arange(-NEAREST_REACH, NEAREST_REACH + 1)
     axis_pixels, axis_squared = [], []
     for nodes, limit in ((rows, support.image.h), (columns, support.image.w)):
         at = (nodes + 0.5) * support.grid.pitch * support.ratio

@@ -1,8 +1,9 @@
 """Normalised linear attention (GNOT; ∞-Brush §2.2): all that distant tokens exchange are d x d sums.
 
 ``q_i = softmax(W_q x_i)``, ``k_j = softmax(W_k y_j)`` over the features of a head, ``v_j = W_v y_j``;
-``S = Σ_j a_j k_j ⊗ v_j``, ``n = Σ_j a_j k_j``, ``out_i = q_i S / (q_i · n)``. The sums come first, so the cost is linear in
-the number of tokens, and they add over tiles. They are kept in float32.
+``S = Σ_j a_j k_j ⊗ v_j``, ``n = Σ_j a_j k_j``, ``out_i = q_i S / (q_i · n)``. The sums come first, so the cost is
+linear in the number of tokens, and they add over tiles. They are kept in float32 (float64 for float64 input), under
+mixed precision too.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ def split_heads(x: Tensor, heads: int) -> Tensor:
 
 
 def feature_softmax(x: Tensor, heads: int) -> Tensor:
-    """Softmax over the features of each head: (B, N, C) → (B, N, heads, d), float32."""
-    return split_heads(x, heads).float().softmax(dim=-1)
+    """Softmax over the features of each head: (B, N, C) → (B, N, heads, d), at least float32."""
+    return _at_least_single(split_heads(x, heads)).softmax(dim=-1)
 
 
 def key_value_sums(key: Tensor, value: Tensor, area: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -29,14 +30,20 @@ def key_value_sums(key: Tensor, value: Tensor, area: Tensor | None = None) -> tu
         value: (B, N, heads, d).
         area: (B or 1, N) weight of each token; None: one each.
     """
-    value = value.float()
+    value = _at_least_single(value)
     if area is not None:
         key = key * area[:, :, None, None]
-    return torch.einsum("bnhd,bnhe->bhde", key, value), key.sum(dim=1)
+    with torch.autocast(key.device.type, enabled=False):
+        return torch.einsum("bnhd,bnhe->bhde", key, value), key.sum(dim=1)
 
 
 def attend(query: Tensor, sums: tuple[Tensor, Tensor]) -> Tensor:
     """``q S / (q · n)``: (B, N, heads, d)."""
     s, n = sums
-    weight = torch.einsum("bnhd,bhd->bnh", query, n)
-    return torch.einsum("bnhd,bhde->bnhe", query, s) / weight.clamp_min(1e-12).unsqueeze(-1)
+    with torch.autocast(query.device.type, enabled=False):
+        weight = torch.einsum("bnhd,bhd->bnh", query, n)
+        return torch.einsum("bnhd,bhde->bnhe", query, s) / weight.clamp_min(1e-12).unsqueeze(-1)
+
+
+def _at_least_single(x: Tensor) -> Tensor:
+    return x.to(torch.promote_types(x.dtype, torch.float32))

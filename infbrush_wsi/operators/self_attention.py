@@ -37,4 +37,4 @@ class SelfAttentionOperator(nn.Module):
         sums = key_value_sums(feature_softmax(key, self.heads), split_heads(value, self.heads), support.area)
         total = yield Barrier(SumPartial(sums), lambda partial: partial.tensors)
         out = query + attend(query, total)
-        return x + self.out(out.reshape(x.shape).to(x.dtype))
+        return x + self.out(out.reshape(x.shape).to(x.dtype))  # type: ignore[no-any-return]

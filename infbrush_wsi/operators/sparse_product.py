@@ -48,7 +48,7 @@ def _product(indptr: Tensor, indices: Tensor, data: Tensor, x: Tensor) -> Tensor
     return torch.zeros(len(indptr) - 1, x.shape[1], dtype=x.dtype, device=x.device).index_add_(0, rows, terms)
 
 
-@numba.njit(parallel=True, cache=True)  # type: ignore[untyped-decorator]
+@numba.njit(parallel=True, cache=True)
 def _multiply(indptr, indices, data, x, out):  # type: ignore[no-untyped-def] # pragma: no cover
     channels = x.shape[1]
     for i in numba.prange(len(indptr) - 1):

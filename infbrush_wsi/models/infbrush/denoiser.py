@@ -28,7 +28,7 @@ CanoKind = Literal["off", "sets", "paper"]
 TIME_FREQUENCIES = 256
 
 
-class InfBrushDenoiser(ModelMixin, ConfigMixin):  # type: ignore[misc]
+class InfBrushDenoiser(ModelMixin, ConfigMixin):
     """Predicts the diffusion target at any set of points of a noisy function (∞-Brush §2.3).
 
     Layers: lift → `blocks` x (sparse block, CANO, [self-attention]) → grid → U-Net → points → the same upwards with
@@ -63,7 +63,7 @@ class InfBrushDenoiser(ModelMixin, ConfigMixin):  # type: ignore[misc]
     if TYPE_CHECKING:
         config: Any  # the constructor's arguments, as attributes
 
-    @register_to_config
+    @register_to_config  # type: ignore[untyped-decorator]
     def __init__(
         self,
         channels: int = 3,

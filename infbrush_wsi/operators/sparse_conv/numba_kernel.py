@@ -18,7 +18,7 @@ from infbrush_wsi.points.support import Neighbours
 ROW_BLOCKS = 32
 
 
-@numba.njit(parallel=True, cache=True)  # type: ignore[untyped-decorator]
+@numba.njit(parallel=True, cache=True)
 def _convolve(x, weight, indptr, indices, taps, out):  # type: ignore[no-untyped-def] # pragma: no cover
     channels = x.shape[1]
     for i in numba.prange(len(indptr) - 1):
@@ -30,7 +30,7 @@ def _convolve(x, weight, indptr, indices, taps, out):  # type: ignore[no-untyped
                 row[c] += source[c] * tap[c]
 
 
-@numba.njit(parallel=True, cache=True)  # type: ignore[untyped-decorator]
+@numba.njit(parallel=True, cache=True)
 def _weight_gradient(x, gradient, indptr, indices, taps, partial):  # type: ignore[no-untyped-def] # pragma: no cover
     rows = len(indptr) - 1
     channels = x.shape[1]
