@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
+
 from infbrush_wsi.errors import CheckpointError, OutputError
 from infbrush_wsi.models.info import ModelInfo
 
@@ -48,15 +50,11 @@ class ModelBundle:
             shutil.rmtree(fresh, ignore_errors=True)
             denoiser.save_pretrained(fresh, safe_serialization=True)
             digest = _hash(_weights(fresh))
-            old = directory / f".{DENOISER}.old-{os.getpid()}"
-            if (directory / DENOISER).exists():
-                os.replace(directory / DENOISER, old)
-            os.replace(fresh, directory / DENOISER)
-            write_json(directory / INFO_FILE, info.to_dict() | {"weights_sha256": digest})
-            shutil.rmtree(old, ignore_errors=True)
-        except OSError as error:
-            shutil.rmtree(fresh, ignore_errors=True)
+            _replace(directory, fresh, info.to_dict() | {"weights_sha256": digest})
+        except (OSError, SafetensorError) as error:
             raise OutputError(f"cannot write the model to {directory}: {error}") from error
+        finally:
+            shutil.rmtree(fresh, ignore_errors=True)
         return cls(denoiser, info, digest)
 
     @classmethod
@@ -88,11 +86,31 @@ class ModelBundle:
         return cls(denoiser.eval(), info, digest)
 
 
+def _replace(directory: Path, fresh: Path, record: dict[str, Any]) -> None:
+    """Put new weights and their record in place of the old ones, or leave the old ones."""
+    weights, old = directory / DENOISER, directory / f".{DENOISER}.old-{os.getpid()}"
+    shutil.rmtree(old, ignore_errors=True)
+    if weights.exists():
+        weights.replace(old)
+    try:
+        fresh.replace(weights)
+        write_json(directory / INFO_FILE, record)
+    except BaseException:
+        shutil.rmtree(weights, ignore_errors=True)
+        if old.exists():
+            old.replace(weights)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
 def write_json(path: Path, values: dict[str, Any]) -> None:
     """Write JSON through a temporary file and a rename."""
     partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
-    partial.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n")
-    os.replace(partial, path)
+    try:
+        partial.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n")
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def _read_record(directory: Path) -> dict[str, Any]:
