@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from diffusers import DDPMScheduler
@@ -48,7 +48,10 @@ class MollifiedProcess:
         if config.prediction not in ("epsilon", "velocity"):
             raise ConfigError(f"prediction must be 'epsilon' or 'velocity', not {config.prediction!r}")
         self.config = config
-        scheduler = DDPMScheduler(num_train_timesteps=TRAIN_TIMESTEPS, beta_schedule=config.schedule)
+        try:
+            scheduler: Any = DDPMScheduler(num_train_timesteps=TRAIN_TIMESTEPS, beta_schedule=config.schedule)
+        except NotImplementedError as error:
+            raise ConfigError(f"diffusers has no beta schedule called {config.schedule!r}: {error}") from error
         self.alphas_cumprod: Tensor = scheduler.alphas_cumprod.double()
 
     def signal_noise(self, timestep: Tensor) -> tuple[Tensor, Tensor]:
