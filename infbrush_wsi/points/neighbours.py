@@ -58,7 +58,7 @@ def _rows(index: NDArray[np.int32]) -> tuple[NDArray[np.int64], NDArray[np.int32
     return np.append(start, len(index)).astype(np.int64), rows.astype(np.int32)
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True)
 def _run(index, row_start, rows, y, x_low, x_high):  # type: ignore[no-untyped-def] # pragma: no cover
     """Half-open range of points with row y and column in [x_low, x_high]."""
     r = np.searchsorted(rows, y)
@@ -78,7 +78,7 @@ def _run(index, row_start, rows, y, x_low, x_high):  # type: ignore[no-untyped-d
     return first, a
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True)
 def _count(index, row_start, rows, radius):  # type: ignore[no-untyped-def] # pragma: no cover
     degree = np.empty(len(index), np.int64)
     for i in range(len(index)):
@@ -90,7 +90,7 @@ def _count(index, row_start, rows, radius):  # type: ignore[no-untyped-def] # pr
     return degree
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True)
 def _fill(index, row_start, rows, radius, indptr):  # type: ignore[no-untyped-def] # pragma: no cover
     indices = np.empty(indptr[-1], np.int32)
     taps = np.empty(indptr[-1], np.int16)

@@ -1,4 +1,4 @@
-"""T x_0 at scattered pixels of a large image, read through the pixel cache: memory follows the points, not the image."""
+"""T x_0 at scattered pixels of a large image, through the pixel cache: memory follows the points, not the image."""
 
 from __future__ import annotations
 

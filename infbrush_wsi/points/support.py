@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -181,9 +181,10 @@ class AxisWeights:
 
 
 Support = ScatterSupport | LatticeSupport
+_Tensors = TypeVar("_Tensors", SparseMatrix, Neighbours, ScatterSupport)
 
 
-def _moved(value: Any, device: torch.device | str) -> Any:
+def _moved(value: _Tensors, device: torch.device | str) -> _Tensors:
     """A dataclass of tensors with every tensor (and nested dataclass) on `device`."""
     changes = {f.name: getattr(value, f.name) for f in fields(value)}
     for name, part in changes.items():
