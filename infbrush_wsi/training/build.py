@@ -77,7 +77,7 @@ def load_data(config: DataConfig) -> TrainingData:
     channel_names = _same("bands", {image.name: image.source.channel_names for image in images})
     crs = {image.source.lattice.crs for image in images}
     manifest = kept.manifest() | {"held_out": [item.path for item in held_out]}
-    own = tuple(sorted({_own_spacing(image) for image in images})) if not spacings else spacings
+    own = spacings or tuple(sorted({_own_spacing(image) for image in images}))
     return TrainingData(
         images, tuple(kept.classes), own, unit, channel_names, crs.pop() if len(crs) == 1 else None, manifest
     )
@@ -121,12 +121,12 @@ def build_denoiser(config: RunConfig, data: TrainingData) -> InfBrushDenoiser:
         "magnification": len(config.data.mpp or config.data.resolution or ()) > 1,
     }
     torch.manual_seed(config.optim.seed)
+    chosen = preset(config.model.preset, window=config.data.window, **(arguments | config.model.overrides))
     try:
-        return InfBrushDenoiser(
-            **preset(config.model.preset, window=config.data.window, **(arguments | config.model.overrides))
-        )
-    except TypeError as error:
-        raise ConfigError(f"model.overrides: {error}") from error
+        denoiser: InfBrushDenoiser = InfBrushDenoiser(**chosen)
+    except (ConfigError, TypeError, ValueError, RuntimeError) as error:
+        raise ConfigError(f"model.preset or model.overrides: {error}") from error
+    return denoiser
 
 
 def build_dataset(

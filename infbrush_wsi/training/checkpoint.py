@@ -45,17 +45,20 @@ def save_checkpoint(
     """
     folder = out / FOLDER
     final = folder / f"{PREFIX}{state.step:07d}"
-    partial = folder / f".{final.name}.partial-{os.getpid()}"
+    partial, replaced = (folder / f".{final.name}.{kind}-{os.getpid()}" for kind in ("partial", "replaced"))
     try:
-        shutil.rmtree(partial, ignore_errors=True)
+        for left in folder.glob(f".{PREFIX}*"):  # by a process that was killed
+            shutil.rmtree(left, ignore_errors=True)
         partial.mkdir(parents=True)
         save_file(_contiguous(dict(model.named_parameters())), partial / "model.safetensors")
         save_file(_contiguous(dict(_named(model, ema.shadow_params))), partial / "ema.safetensors")
         save_file(_contiguous(_optimizer_tensors(model, optimizer)), partial / "optimizer.safetensors")
         record = {"step": state.step, "config": state.config, "facts": state.facts, "ema_step": ema.optimization_step}
         (partial / "state.json").write_text(json.dumps(record, indent=1))
-        shutil.rmtree(final, ignore_errors=True)
-        os.replace(partial, final)
+        if final.exists():
+            final.replace(replaced)
+        partial.replace(final)
+        shutil.rmtree(replaced, ignore_errors=True)
         for old in checkpoints(out)[:-keep]:
             shutil.rmtree(old, ignore_errors=True)
     except (OSError, SafetensorError) as error:
@@ -116,7 +119,7 @@ def _restore(into: dict[str, Tensor], stored: dict[str, Tensor]) -> None:
 
 
 def _optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    names = {parameter: name for name, parameter in model.named_parameters()}
+    names: dict[Tensor, str] = {parameter: name for name, parameter in model.named_parameters()}
     return {
         f"{names[parameter]}/{key}": value
         for parameter, state in optimizer.state.items()

@@ -120,12 +120,15 @@ class FunctionDataset(Dataset[TrainBatch]):
 
     def __getitem__(self, step: int) -> TrainBatch:
         """The batch of a step."""
-        first = (step * self.world + self.rank) * self.spec.batch
-        samples = [self._sample(first + i) for i in range(self.spec.batch)]
-        rng = self._rng("times", first)
+        batch = self.spec.batch
+        first = (step * self.world + self.rank) * batch
+        samples = [self._sample(first + i) for i in range(batch)]
+        # Times and drops are drawn for all processes together: the global batch does not depend on how it is cut.
+        rng, mine = self._rng("times", step), slice(self.rank * batch, (self.rank + 1) * batch)
+        times = _stratified_times(rng, self.world * batch)[mine]
+        dropped = (rng.random(self.world * batch) < self.spec.condition_drop)[mine]
         labels = [-1 if s.image.label is None else s.image.label for s in samples]
-        null = torch.tensor(labels) < 0
-        null |= torch.from_numpy(rng.random(len(samples)) < self.spec.condition_drop)
+        null = (torch.tensor(labels) < 0) | torch.from_numpy(dropped)
         side = self.spec.window
         weight = np.stack([s.draw.weight * s.valid for s in samples])
         return TrainBatch(
@@ -134,10 +137,15 @@ class FunctionDataset(Dataset[TrainBatch]):
             weight=torch.from_numpy(weight.astype(np.float32)),
             support=scatter_support([s.draw for s in samples], Shape(side, side), self.spec.layout),
             condition=ConditionBatch(null, labels=torch.tensor(labels) if self.labelled else None),
-            timestep=torch.from_numpy(_stratified_times(rng, len(samples))),
+            timestep=torch.from_numpy(times),
             log_magnification=torch.tensor([np.log2(s.spacing_ratio) for s in samples], dtype=torch.float32),
             origin=tuple(s.image.name for s in samples),
         )
+
+    def values(self, number: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """T x_0 (N, C) of sample `number` of the run (all processes counted), and its loss weights (N,)."""
+        sample = self._sample(number)
+        return sample.clean, (sample.draw.weight * sample.valid).astype(np.float32)
 
     @property
     def labelled(self) -> bool:
@@ -166,10 +174,10 @@ class FunctionDataset(Dataset[TrainBatch]):
         symmetry = int(rng.integers(8)) if self.spec.flips else 0
         tissue = in_window_frame(picker.crop(box), symmetry).astype(np.float64)
         draw = self.spec.sampler.draw(rng, Shape(side, side), self.spec.points, tissue if tissue.any() else None)
-        where = to_source_frame(draw.index_yx, side, symmetry) + [box.y0, box.x0]
+        where = to_source_frame(draw.index_yx, side, symmetry) + np.array([box.y0, box.x0])
         clean = gather_mollified(self.cache, picker.view, where, self.mollifier)
         field = NoiseField(seed=int(rng.integers(1 << 63)), channels=clean.shape[1], sigma=self.spec.sigma)
-        noise = field.at(draw.index_yx + 0.5, threads=1)
+        noise = field.at(draw.index_yx.astype(np.float64) + 0.5, threads=1)
         image = self.images[chosen]
         # Tissue masks steer sampling; only masks of *invalid* pixels may silence the loss.
         valid = picker.at(where) if image.source.mask_kind == "valid" else np.ones(draw.count, bool)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
+import numpy as np
 
 from infbrush_wsi.errors import DatasetError
 from infbrush_wsi.training.dataset import FunctionDataset
 
-BATCHES = 6
+SAMPLES = 48
 
 
 @dataclass(frozen=True)
@@ -26,19 +26,21 @@ class DataStatistics:
 
 
 def measure(dataset: FunctionDataset) -> DataStatistics:
-    """Estimate the moments from a few batches; invalid pixels do not count.
+    """Estimate the moments from the first samples of the run, however they are batched; invalid pixels do not count.
 
     Raises:
-        DatasetError: if the images are constant.
+        DatasetError: if the images are constant or hold no valid pixel.
     """
     values, weights = [], []
-    for step in range(BATCHES):
-        batch = dataset[step]
-        values.append(batch.clean.reshape(-1, batch.clean.shape[-1]).double())
-        weights.append(batch.weight.reshape(-1, 1).double())
-    value, weight = torch.cat(values), torch.cat(weights)
+    for number in range(SAMPLES):
+        clean, weight = dataset.values(number)
+        values.append(clean.astype(np.float64))
+        weights.append(weight.astype(np.float64)[:, None])
+    value, weight = np.concatenate(values), np.concatenate(weights)
+    if not weight.sum() > 0:
+        raise DatasetError("the training windows hold no valid pixel: check the masks and 'tissue_fraction'")
     mean = (value * weight).sum(0) / weight.sum()
-    variance = (((value - mean) ** 2).mean(1, keepdim=True) * weight).sum() / weight.sum()
+    variance = (((value - mean) ** 2).mean(1, keepdims=True) * weight).sum() / weight.sum()
     if not variance > 1e-8:
         raise DatasetError("the training windows are constant: nothing can be learnt; check 'mpp' and the tissue mask")
-    return DataStatistics(tuple(float(m) for m in mean), float(variance.sqrt()))
+    return DataStatistics(tuple(float(m) for m in mean), float(np.sqrt(variance)))

@@ -64,7 +64,7 @@ class WindowPicker:
         s = self._sums
         count = s[rows.stop, columns.stop] - s[rows.start, columns.stop] - s[rows.stop, columns.start]
         count += s[rows.start, columns.start]
-        return float(count) / ((rows.stop - rows.start) * (columns.stop - columns.start))
+        return int(count) / int((rows.stop - rows.start) * (columns.stop - columns.start))
 
     def crop(self, box: Box) -> NDArray[np.bool_]:
         """The mask under a window, coarse."""
@@ -73,7 +73,7 @@ class WindowPicker:
     def at(self, index_yx: NDArray[np.integer]) -> NDArray[np.bool_]:
         """The mask at pixels of the view, (N,)."""
         cells = index_yx * self.mask.shape // self.view.shape.as_tuple()
-        return self.mask[cells[:, 0], cells[:, 1]]
+        return np.asarray(self.mask[cells[:, 0], cells[:, 1]])
 
     def _cells(self, box: Box) -> tuple[slice, slice]:
         shape = Shape(*self.mask.shape)
