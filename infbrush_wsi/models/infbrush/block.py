@@ -49,5 +49,19 @@ class PointBlock(nn.Module):
         if self.join is not None and skip is not None:
             x = self.join(torch.cat([x, skip], dim=-1))
         s1, b1, s2, b2 = self.modulation(F.gelu(embedding)).unsqueeze(1).chunk(4, dim=-1)
-        x = x + self.conv(self.norm1(x) * (1 + s1) + b1, support)
-        return x + self.contract(F.gelu(self.expand(self.norm2(x) * (1 + s2) + b2)))  # type: ignore[no-any-return]
+        x = x + self.conv(modulated_norm(self.norm1, x, s1, b1), support)
+        return x + self.contract(F.gelu(self.expand(modulated_norm(self.norm2, x, s2, b2))))  # type: ignore[no-any-return]
+
+
+def modulated_norm(norm: nn.LayerNorm, x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+    """``norm(x) (1 + scale) + shift`` with the affine parts joined first: one pass over the points less.
+
+    Args:
+        norm: layer norm over C.
+        x: (B, N, C).
+        scale: (B, 1, C).
+        shift: (B, 1, C).
+    """
+    weight = norm.weight * (1 + scale)
+    bias = norm.bias * (1 + scale) + shift
+    return torch.addcmul(bias, F.layer_norm(x, norm.normalized_shape, eps=norm.eps), weight)

@@ -41,3 +41,10 @@ def dense_density(support: LatticeSupport, side: int, trained_side: int) -> Tens
         counts.append((high - low + 1).float())
     density = counts[0][:, None] * counts[1][None, :] / trained_side**2
     return density.reshape(1, -1, 1).to(support.device)
+
+
+def near_border(support: LatticeSupport, side: int) -> bool:
+    """Whether some neighbourhood of the tile reaches beyond the image."""
+    box, reach = support.box, side // 2
+    inside = box.x0 >= reach and box.y0 >= reach
+    return not (inside and box.x1 <= support.image.w - reach and box.y1 <= support.image.h - reach)

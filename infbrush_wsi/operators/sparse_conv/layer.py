@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from infbrush_wsi.operators.sparse_conv.dense import dense_density, dense_depthwise
+from infbrush_wsi.operators.sparse_conv.dense import dense_density, dense_depthwise, near_border
 from infbrush_wsi.operators.sparse_conv.dispatch import sparse_depthwise_conv
 from infbrush_wsi.operators.sparse_conv.rescale import rescaled_kernel, rescaled_side
 from infbrush_wsi.points.support import LatticeSupport, ScatterSupport, Support
@@ -38,8 +38,11 @@ class DepthwiseConv(nn.Module):
         """(B, N, C) → (B, N, C)."""
         kernel = rescaled_kernel(self.weight, support.ratio)
         if isinstance(support, LatticeSupport):
+            out = dense_depthwise(x, kernel, support)
             side = kernel.shape[-1]
-            return dense_depthwise(x, kernel, support) / dense_density(support, side, self.kernel_size).to(x.dtype)
+            if side == self.kernel_size and not near_border(support, side):
+                return out  # every neighbourhood is full: the density is one
+            return out / dense_density(support, side, self.kernel_size).to(x.dtype)
         return self._scattered(x, kernel, support)
 
     def _scattered(self, x: Tensor, kernel: Tensor, support: ScatterSupport) -> Tensor:
