@@ -146,10 +146,11 @@ class PixelCache:
         known = self._names.get(view)
         if known is None:
             source, level0 = view.source, view.source.lattice
+            changed = None
             with suppress(OSError):
                 # The fingerprint only samples the content; an edited file has at least another date.
-                known = str(Path(source.path).stat().st_mtime_ns)
-            parts: tuple[object, ...] = (source.fingerprint, known, tuple(level0.transform), level0.unit)
+                changed = Path(source.path).stat().st_mtime_ns
+            parts: tuple[object, ...] = (source.fingerprint, changed, tuple(level0.transform), level0.unit)
             parts += (view.spacing, tuple(view.lattice.transform), view.shape, self.tile_side, self.apron)
             known = hashlib.sha256(repr(parts).encode()).hexdigest()[:32]
             self._names[view] = known

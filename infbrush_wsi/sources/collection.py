@@ -153,7 +153,7 @@ def collect(
             CSV, or to one of the folders in `sources`; files that it does not list are skipped.
         mpp: micrometres per pixel of sources that the table gives none for.
         group_pattern: regular expression searched in the file name; its first group (or the whole match) is the
-            slide or patient, for example ``r"^(\d+)_"`` for BreakHis tiles named patient_index. Without it, and
+            slide or patient, for example ``r"^([^_]+)_"`` for BreakHis tiles named patient_index. Without it, and
             without a column, the file name without its suffix is the group.
 
     Raises:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from infbrush_wsi.domain import XY, Box, Lattice, Shape
-from infbrush_wsi.errors import CorruptSourceError, SourceTooLargeError, UnsupportedSourceError
+from infbrush_wsi.errors import CorruptSourceError, SourceNotFoundError, SourceTooLargeError, UnsupportedSourceError
 from infbrush_wsi.sources.array import default_names
 from infbrush_wsi.sources.base import Source, levels_of
 from infbrush_wsi.sources.options import OpenOptions, check_dtype, resolve_bands, to_uint8
@@ -90,7 +90,11 @@ class ImageSource(Source):
         )
 
     def _decoded(self) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
-        key = (self.path, Path(self.path).stat().st_mtime_ns, self.options)
+        try:
+            changed = Path(self.path).stat().st_mtime_ns
+        except OSError as error:
+            raise SourceNotFoundError(f"{self.path} has gone since it was opened: {error}") from error
+        key = (self.path, changed, self.options)
         found = DECODED.get(key)
         if found is None:
             found = _decode(self.path, self.options)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from infbrush_wsi.sources.tiff import check_complete, microscopic, tiff_info
 
 SLIDE_ONLY = (".svs", ".ndpi", ".mrxs", ".scn", ".vms", ".vmu", ".bif", ".czi", ".svslide", ".dcm")
 BLOCK = 1024
+CACHE_BYTES = 2**27
 WHITE = 255
 
 
@@ -138,11 +141,19 @@ def _key(path: str) -> Key:
     return ("openslide", path)
 
 
+@lru_cache(maxsize=1)
+def _cache(pid: int) -> Any:
+    """Decoded tiles of all slides that this process has open: OpenSlide would give each handle 32 MiB of its own."""
+    return _library().OpenSlideCache(CACHE_BYTES)
+
+
 def _open(path: str) -> Any:
     library = _library()
     try:
         # Not open_slide(): it falls back to Pillow, and a truncated slide then fails much later.
-        return library.OpenSlide(path)
+        slide = library.OpenSlide(path)
+        slide.set_cache(_cache(os.getpid()))
+        return slide
     except (library.OpenSlideError, OSError) as error:
         raise CorruptSourceError(f"OpenSlide cannot open {path}: {error}") from error
 

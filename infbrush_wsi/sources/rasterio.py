@@ -18,7 +18,7 @@ from infbrush_wsi.errors import (
     SourceNotFoundError,
     UnsupportedSourceError,
 )
-from infbrush_wsi.sources.base import Source, levels_of
+from infbrush_wsi.sources.base import Level, Source
 from infbrush_wsi.sources.handles import POOL, Key
 from infbrush_wsi.sources.options import OpenOptions, check_dtype, resolve_bands, to_uint8
 from infbrush_wsi.sources.tiff import check_complete, tiff_info
@@ -74,9 +74,9 @@ class RasterioSource(Source):
         with POOL.lend(_key(path, 0), lambda: _open(path, 0)) as raster:
             header = _header(raster, path, options)
             lattice = _lattice(raster, path, options)
-            factors = [1.0, *(float(f) for f in raster.overviews(header["indexes"][0]))]
+            overviews = len(raster.overviews(header["indexes"][0]))
         shapes = [lattice.shape]
-        for level in range(1, len(factors)):
+        for level in range(1, overviews + 1):
             with POOL.lend(_key(path, level), partial(_open, path, level)) as overview:
                 shapes.append(Shape(overview.height, overview.width))
         indexes: tuple[int, ...] = header.pop("indexes")
@@ -84,7 +84,7 @@ class RasterioSource(Source):
         source = cls(
             path,
             channel_names=names,
-            levels=levels_of(lattice, shapes, factors),
+            levels=[_level(index, lattice, shape) for index, shape in enumerate(shapes)],
             background=0,
             metadata=header,
             options=options,
@@ -217,6 +217,13 @@ def _lattice(raster: Any, path: str, options: OpenOptions) -> Lattice:
     transform = Affine(*tuple(raster.transform)[:6])
     crs = raster.crs.to_string()
     return Lattice(shape, transform, "degree" if raster.crs.is_geographic else _unit(raster.crs), crs)
+
+
+def _level(index: int, base: Lattice, shape: Shape) -> Level:
+    """An overview: GDAL stretches it over the extent of the whole, so 401 pixels in 201 are 1.995 each."""
+    x, y = base.shape.w / shape.w, base.shape.h / shape.h
+    transform = base.transform @ Affine.scale(x, y)
+    return Level(index, Lattice(shape, transform, base.unit, base.crs), (x + y) / 2)
 
 
 def _unit(crs: Any) -> str:

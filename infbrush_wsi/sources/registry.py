@@ -101,14 +101,10 @@ def open_source(
         _check_file(path)
     if reader is not None:
         return _named(reader).open(path, options)
-    refusals = []
     for candidate in readers().values():
         if candidate.can_open(path):
-            try:
-                return candidate.open(path, options)
-            except UnsupportedSourceError as error:
-                refusals.append(error)
-    raise refusals[0] if refusals else _unknown(path)
+            return candidate.open(path, options)
+    raise _unknown(path)
 
 
 def is_remote(path: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,7 +41,8 @@ class TiffInfo:
 def tiff_info(path: str) -> TiffInfo | None:
     """Read the first directory of a local TIFF or BigTIFF; None if it is none or its directory is unreadable."""
     try:
-        with Path(path).open("rb") as file:
+        with warnings.catch_warnings(), Path(path).open("rb") as file:
+            warnings.simplefilter("ignore")
             header = file.read(8)
             if header[:4] not in MAGIC:
                 return None

@@ -17,8 +17,10 @@ if TYPE_CHECKING:
     from infbrush_wsi.sources.base import Level, Source
 
 Fill = Literal["reflect", "background"]
-SAME_WITHIN = 0.5
-"""A level is taken as it is if its pixels drift by less than this many pixels over the whole image."""
+SAME_WITHIN = 1.0
+SAME_RATIO = 0.02
+"""A level is taken as it is if its pixels drift from those wanted by less than one over the whole image, and are of
+the same size within two per cent: the sizes of levels are rounded, so 2 may be 1.9975."""
 KERNEL_RADIUS = 3
 """Of Lanczos' kernel, in output pixels when shrinking and input pixels when enlarging."""
 MAX_PART = 2**24
@@ -50,7 +52,7 @@ class ResampledView:
         self.spacing = float(spacing)
         wanted = source.lattice.resampled(self.spacing)
         self._level = _best_level(source.levels, wanted)
-        self._exact = _drift(self._level.lattice, wanted) < SAME_WITHIN
+        self._exact = _same(self._level.lattice, wanted)
         self.lattice = self._level.lattice if self._exact else wanted
         # Levels and views have the same axes, so the map between their pixels is a scale and a shift.
         to_level = ~self._level.lattice.transform @ self.lattice.transform
@@ -149,18 +151,18 @@ def _parts(box: Box, scale: tuple[float, float]) -> list[Box]:
     return [part for piece in halves for part in _parts(piece, scale)]
 
 
-def _drift(level: Lattice, wanted: Lattice) -> float:
-    """By how many pixels both lattices part over the whole image."""
-    x = abs(wanted.spacing.x / level.spacing.x - 1) * level.shape.w
-    y = abs(wanted.spacing.y / level.spacing.y - 1) * level.shape.h
-    return max(x, y)
+def _same(level: Lattice, wanted: Lattice) -> bool:
+    x = abs(wanted.spacing.x / level.spacing.x - 1)
+    y = abs(wanted.spacing.y / level.spacing.y - 1)
+    return max(x, y) < SAME_RATIO and max(x * level.shape.w, y * level.shape.h) < SAME_WITHIN
 
 
 def _best_level(levels: tuple[Level, ...], wanted: Lattice) -> Level:
+    """The coarsest level that is at least as fine as wanted, or level 0."""
     fine = [
         level
         for level in levels
         if (level.lattice.spacing.x <= wanted.spacing.x and level.lattice.spacing.y <= wanted.spacing.y)
-        or _drift(level.lattice, wanted) < SAME_WITHIN
+        or _same(level.lattice, wanted)
     ]
     return max(fine or levels[:1], key=lambda level: level.downsample)
