@@ -30,7 +30,8 @@ def gather_mollified(
     columns = -(-view.shape.w // cache.tile_side)
     key = tile_yx[:, 0] * columns + tile_yx[:, 1]
     order = np.argsort(key, kind="stable")
-    for group in np.split(order, np.flatnonzero(np.diff(key[order])) + 1):
+    starts = np.flatnonzero(np.diff(key[order], prepend=-1))
+    for group in np.split(order, starts)[1:]:
         ty, tx = (int(v) for v in tile_yx[group[0]])
         tile = cache.tile(view, ty, tx)
         out[group] = mollifier.gather(tile, within[group] + cache.apron, threads=1)
