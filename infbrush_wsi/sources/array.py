@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from affine import Affine
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from infbrush_wsi.domain import XY, Box, Lattice, Shape
 from infbrush_wsi.errors import UnsupportedSourceError
 from infbrush_wsi.sources.base import Source, levels_of
-from infbrush_wsi.sources.options import OpenOptions
+from infbrush_wsi.sources.options import OpenOptions, pixel_size
 
 
 class ArraySource(Source):
@@ -54,7 +54,7 @@ class ArraySource(Source):
             )
         self._pixels = pixels
         shape = Shape(*pixels.shape[:2])
-        options = OpenOptions(mpp=_xy(mpp))
+        options = OpenOptions(mpp=pixel_size(mpp))
         if lattice is None:
             size = options.mpp or XY(1.0, 1.0)
             lattice = Lattice(shape, Affine.scale(size.x, size.y), "micrometer" if options.mpp else "pixel")
@@ -99,9 +99,3 @@ def default_names(channels: int) -> tuple[str, ...]:
     """Names for unnamed channels: gray, red/green/blue, or band1, band2, ..."""
     known: dict[int, tuple[str, ...]] = {1: ("gray",), 3: ("red", "green", "blue")}
     return known.get(channels, tuple(f"band{index + 1}" for index in range(channels)))
-
-
-def _xy(mpp: Any) -> XY | None:
-    if mpp is None:
-        return None
-    return XY(float(mpp[0]), float(mpp[1])) if isinstance(mpp, tuple) else XY(float(mpp), float(mpp))

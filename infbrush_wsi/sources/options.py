@@ -44,6 +44,13 @@ class OpenOptions:
             raise BandMismatchError("bands must name at least one band; leave it out to read them all")
 
 
+def pixel_size(mpp: float | tuple[float, float] | None) -> XY | None:
+    """Micrometres per pixel as callers give them: one number, (x, y), or None."""
+    if mpp is None:
+        return None
+    return XY(float(mpp[0]), float(mpp[1])) if isinstance(mpp, tuple) else XY(float(mpp), float(mpp))
+
+
 def resolve_bands(names: Sequence[str], bands: Sequence[int] | None, path: str) -> tuple[int, ...]:
     """0-based indices of the bands to read.
 

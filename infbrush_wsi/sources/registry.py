@@ -10,10 +10,9 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from urllib.parse import unquote, urlparse
 
-from infbrush_wsi.domain import XY
 from infbrush_wsi.errors import CorruptSourceError, SourceNotFoundError, UnsupportedSourceError
 from infbrush_wsi.sources.base import Source
-from infbrush_wsi.sources.options import MAX_PIXELS, OpenOptions
+from infbrush_wsi.sources.options import MAX_PIXELS, OpenOptions, pixel_size
 
 GROUP = "infbrush_wsi.sources"
 """Entry point group in which other packages register a subclass of Source."""
@@ -96,7 +95,7 @@ def open_source(
         (256, 256, 3)
     """
     path = local_path(path_or_url)
-    options = OpenOptions(_xy(mpp), None if bands is None else tuple(bands), scale, max_pixels)
+    options = OpenOptions(pixel_size(mpp), None if bands is None else tuple(bands), scale, max_pixels)
     if not is_remote(path):
         _check_file(path)
     if reader is not None:
@@ -145,9 +144,3 @@ def _unknown(path: str) -> Exception:
         f"no installed reader knows {path}; known are {', '.join(readable_suffixes())} "
         "(pip install 'infbrush-wsi[wsi,geo]' for slides and rasters)"
     )
-
-
-def _xy(mpp: float | tuple[float, float] | None) -> XY | None:
-    if mpp is None:
-        return None
-    return XY(float(mpp[0]), float(mpp[1])) if isinstance(mpp, tuple) else XY(float(mpp), float(mpp))
