@@ -78,7 +78,7 @@ def _nearest_tile(h: Tensor, support: LatticeSupport) -> GridPartial:
     index_t = torch.from_numpy(index).to(h.device)
     weight_t = torch.from_numpy(weight).to(h.device)
     values = (h.float()[:, index_t] * weight_t[None, :, :, None]).sum(2)
-    numerator = values.reshape(h.shape[0], len(rows), len(columns), -1).permute(0, 3, 1, 2)
+    numerator = values.reshape(h.shape[0], len(rows), len(columns), h.shape[-1]).permute(0, 3, 1, 2)
     denominator = torch.ones_like(numerator[:1, :1])
     origin = (int(rows[0]) if len(rows) else 0, int(columns[0]) if len(columns) else 0)
     return GridPartial(numerator, denominator, origin, support.grid.shape.as_tuple())

@@ -153,7 +153,7 @@ def test_more_points_than_tissue_is_refused() -> None:
 def test_unknown_sampler_and_options_are_refused() -> None:
     with pytest.raises(ConfigError, match="choose one of mixed, uniform"):
         make_sampler("sobol")
-    with pytest.raises(ConfigError, match="'halton'.*share"):
+    with pytest.raises(ConfigError, match=r"'halton'.*share"):
         make_sampler("halton", share=0.5)
     with pytest.raises(ConfigError, match="0 <= share <= 1"):
         make_sampler("mixed", share=1.5)
