@@ -26,12 +26,13 @@ from infbrush_wsi.diffusion.process import MollifiedProcess
 from infbrush_wsi.diffusion.steps import Step, make_scheduler, step_table
 from infbrush_wsi.domain import Box, tiles
 from infbrush_wsi.fields.noise import NoiseField
-from infbrush_wsi.operators.barrier import Barrier, run_with
+from infbrush_wsi.operators.barrier import Barrier, Program, resume, run_with
 from infbrush_wsi.points.grid import GridGeometry
 from infbrush_wsi.points.support import LatticeSupport
 
 Progress = Callable[[int, int], None]
 TILES_AT_ONCE = 8
+KEEP_BYTES = 2 << 30
 
 
 @dataclass
@@ -47,7 +48,8 @@ class StepEngine:
         folder: for scratch files.
         scheduler: Dask scheduler that runs the tiles of a pass; torch uses all cores within a tile, so on one machine
             'synchronous' is as fast as it gets.
-        precision: torch.bfloat16 to run the network in mixed precision; None: float32.
+        keep_bytes: memory for tiles that wait at a global sum with their features; tiles beyond it start anew, which
+            costs up to the share of the layers before the sum.
     """
 
     denoiser: Any
@@ -57,7 +59,7 @@ class StepEngine:
     sigma: float
     folder: Path
     scheduler: str = "synchronous"
-    precision: torch.dtype | None = None
+    keep_bytes: int = KEEP_BYTES
 
     def __post_init__(self) -> None:
         shape, ratio = self.spec.shape, self.spec.ratio
@@ -71,6 +73,7 @@ class StepEngine:
         self.guided = self.spec.guidance_scale != 1.0
         self.batch = self.condition.with_unconditional() if self.guided else self.condition
         self.batch = self.batch.to(self.denoiser.device)
+        self.kept = self._kept()
 
     @property
     def work(self) -> int:
@@ -93,9 +96,10 @@ class StepEngine:
         channels = self.denoiser.config.channels
         memory = max(len(step.predictions) for step in self.table)
         names = ["state-a", "state-b", *(f"prediction-{k}" for k in range(memory))]
-        files = [StateArray(self.folder / f"{name}.raw", self.spec.shape, channels) for name in names]
-        now, after, past = files[0], files[1], files[2:]
+        paths = [self.folder / f"{name}.raw" for name in names]
         try:
+            files = [StateArray(path, self.spec.shape, channels) for path in paths]
+            now, after, past = files[0], files[1], files[2:]
             for box in self.boxes:
                 now.write(box, self._noise(box, stream=0))
                 count.add()
@@ -104,12 +108,11 @@ class StepEngine:
                 self._advance(step, number, now, after, past, count)
                 now, after = after, now
         except BaseException:
-            now.remove()
+            for path in paths:
+                path.unlink(missing_ok=True)
             raise
-        finally:
-            for file in files:
-                if file is not now:
-                    file.remove()
+        for file in (after, *past):
+            file.remove()
         return now
 
     def _advance(
@@ -117,10 +120,11 @@ class StepEngine:
     ) -> None:
         """One sampler step of the whole canvas: one pass for each global sum, and one for the output."""
         known: list[Any] = []
+        waiting: dict[Box, Program] = {}
         timestep = torch.tensor([step.timestep], device=self.denoiser.device)
         for reach in self.reach:
             total, barrier = None, None
-            for box, result in self._map(lambda box, r=reach: self._evaluate(box, r, now, timestep, known)):
+            for box, result in self._map(lambda box, r=reach: self._evaluate(box, r, now, timestep, known, waiting)):
                 if isinstance(result, Barrier):
                     total, barrier = result.partial.added_to(total), result
                 else:
@@ -138,8 +142,34 @@ class StepEngine:
             yield from zip(some, dask.compute(*tasks, scheduler=self.scheduler), strict=True)
 
     @torch.no_grad()
-    def _evaluate(self, box: Box, reach: int, now: StateArray, timestep: Tensor, known: list[Any]) -> Barrier | Tensor:
+    def _evaluate(
+        self,
+        box: Box,
+        reach: int,
+        now: StateArray,
+        timestep: Tensor,
+        known: list[Any],
+        waiting: dict[Box, Program],
+    ) -> Barrier | Tensor:
         """The network on a tile up to the first unknown global sum, or its output on the tile without halo."""
+        with self._precision():
+            if box in waiting:
+                result = resume(waiting[box], known[-1])
+            else:
+                keep = box in self.kept
+                program = self._program(box, self.reach[-1] if keep else reach, now, timestep)
+                result = run_with(program, known, suspend=keep)
+                if keep:
+                    waiting[box] = program
+        if isinstance(result, Barrier):
+            return result
+        waiting.pop(box, None)
+        wide = box.pad(self.reach[-1]).clip(self.spec.shape)
+        inner = box.relative_to(wide)
+        return result.float().reshape(len(self.batch.null), wide.h, wide.w, -1)[(slice(None), *inner.slices)]
+
+    def _program(self, box: Box, reach: int, now: StateArray, timestep: Tensor) -> Program:
+        """The network on a tile with a halo of `reach` pixels."""
         wide = box.pad(reach).clip(self.spec.shape)
         device = self.denoiser.device
         copies = len(self.batch.null)
@@ -147,13 +177,15 @@ class StepEngine:
         x = torch.from_numpy(now.read(wide)).to(device).reshape(1, -1, now.channels)
         scaled = self.process.network_input(x, timestep).expand(copies, -1, -1)
         magnification = torch.full((copies,), self.spec.log_magnification, device=device)
-        with self._precision():
-            program = self.denoiser.program(scaled, support, timestep.expand(copies), self.batch, magnification)
-            result = run_with(program, known)
-        if isinstance(result, Barrier):
-            return result
-        inner = box.relative_to(wide)
-        return result.float().reshape(copies, wide.h, wide.w, -1)[(slice(None), *inner.slices)]
+        program: Program = self.denoiser.program(scaled, support, timestep.expand(copies), self.batch, magnification)
+        return program
+
+    def _kept(self) -> frozenset[Box]:
+        """The first tiles, as many as may wait with the features of their layers before the grid."""
+        config = self.denoiser.config
+        side = self.spec.tile + 2 * self.reach[-1]
+        tile_bytes = len(self.batch.null) * side**2 * 4 * config.width * (config.blocks + 2)
+        return frozenset(self.boxes[: self.keep_bytes // tile_bytes])
 
     def _finish(
         self,
@@ -181,9 +213,9 @@ class StepEngine:
         return field.on_lattice((0.0, 0.0), 1.0 / self.spec.ratio, box.shape, first_yx=(box.y0, box.x0))
 
     def _precision(self) -> Any:
-        if self.precision is None:
+        if self.spec.precision == "float32":
             return nullcontext()
-        return torch.autocast(self.denoiser.device.type, self.precision)
+        return torch.autocast(self.denoiser.device.type, getattr(torch, self.spec.precision))
 
 
 class _Counter:

@@ -43,8 +43,13 @@ def run_whole(program: Program) -> Tensor:
         return done.value  # type: ignore[no-any-return]
 
 
-def run_with(program: Program, known: list[Any]) -> Barrier | Tensor:
+def run_with(program: Program, known: list[Any], *, suspend: bool = False) -> Barrier | Tensor:
     """Feed the global values that are known; stop at the first unknown one.
+
+    Args:
+        program: a fresh program.
+        known: global values, in order.
+        suspend: leave the program waiting at its barrier, to be continued by `resume`; otherwise it is closed.
 
     Returns:
         The barrier that waits for global number ``len(known)``, or the program's result if all were known.
@@ -56,5 +61,14 @@ def run_with(program: Program, known: list[Any]) -> Barrier | Tensor:
             barrier = program.send(value)
     except StopIteration as done:
         return done.value  # type: ignore[no-any-return]
-    program.close()
+    if not suspend:
+        program.close()
     return barrier
+
+
+def resume(program: Program, value: Any) -> Barrier | Tensor:
+    """Give a suspended program the global value that it waits for; returns its next barrier or its result."""
+    try:
+        return program.send(value)
+    except StopIteration as done:
+        return done.value  # type: ignore[no-any-return]
