@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from affine import Affine
 from numpy.typing import NDArray
 
 from infbrush_wsi._optional import require
-from infbrush_wsi.domain import Size
+from infbrush_wsi.domain import Lattice, Size
 from infbrush_wsi.errors import ConfigError, OutputError, RegionError
 from infbrush_wsi.phantom.aerial import BAND_NAMES, aerial_image
 from infbrush_wsi.phantom.architecture import CLASSES, TissueClass
 from infbrush_wsi.phantom.hne import hne_image
 
-_TILE = 256
+_READ = 2048
 _SOFTWARE = "infbrush_wsi phantom (synthetic image, not a patient)"
 _CORNER = (500_000.0, 4_420_000.0)
 
@@ -52,30 +51,21 @@ def write_phantom_slide(
         MissingExtraError: if tifffile or imagecodecs is not installed.
         OutputError: if the file cannot be written; nothing is left behind.
     """
-    tifffile = require("tifffile", extra="wsi", purpose="write a phantom slide")
-    require("imagecodecs", extra="wsi", purpose="compress a phantom slide")
-    level = hne_image(label, _size(size).shape, mpp, seed)
-    target = Path(path)
-    with _replacing(target) as draft, tifffile.TiffWriter(draft, bigtiff=False) as tiff:
-        spacing, reduced = mpp, False
-        while True:
-            tiff.write(
-                level,
-                photometric="rgb",
-                compression="jpeg",
-                compressionargs={"level": 92},
-                tile=(_TILE, _TILE),
-                subfiletype=int(reduced),
-                resolution=(1e4 / spacing, 1e4 / spacing),
-                resolutionunit="CENTIMETER",
-                description=None if reduced else f"{_SOFTWARE}; class {label}; seed {seed}",
-                software=_SOFTWARE,
-                metadata=None,
-            )
-            if max(level.shape[:2]) <= _TILE:
-                break
-            level, spacing, reduced = _halved(level), 2 * spacing, True
-    return target
+    import dask.array as da
+
+    from infbrush_wsi.writers.tiff import write_tiff
+
+    shape = _size(size).shape
+    image = hne_image(label, shape, mpp, seed)
+    target = _in_folder(path)
+    return write_tiff(
+        da.from_array(image, chunks=(_READ, _READ, 3)),
+        target,
+        lattice=Lattice.regular(shape, mpp),
+        provenance=_provenance(seed) | {"class": label},
+        software=_SOFTWARE,
+        overwrite=True,
+    )
 
 
 def write_phantom_raster(
@@ -109,6 +99,10 @@ def write_phantom_raster(
         MissingExtraError: if rasterio is not installed.
         OutputError: if the file cannot be written; nothing is left behind.
     """
+    import dask.array as da
+
+    from infbrush_wsi.writers.geotiff import write_geotiff
+
     rasterio = require("rasterio", extra="geo", purpose="write a phantom raster")
     system = _metric_crs(rasterio, crs)
     if nodata is not None and not 0 <= nodata <= 255:
@@ -117,22 +111,17 @@ def write_phantom_raster(
     picture = aerial_image(shape, resolution, seed)
     if nodata is not None:
         picture = _with_border(picture, nodata)
-    profile: dict[str, Any] = {
-        "driver": "GTiff", "dtype": "uint8", "count": len(BAND_NAMES), "height": shape.h, "width": shape.w,
-        "crs": system, "transform": rasterio.Affine(resolution, 0, _CORNER[0], 0, -resolution, _CORNER[1]),
-        "nodata": nodata, "tiled": True, "blockxsize": _TILE, "blockysize": _TILE, "compress": "deflate",
-        "predictor": 2, "photometric": "RGB", "alpha": "NO",
-    }  # fmt: skip
-    target = Path(path)
-    with _replacing(target) as draft:
-        with rasterio.open(draft, "w", **profile) as raster:
-            raster.write(np.moveaxis(picture, 2, 0))
-            raster.descriptions = BAND_NAMES
-            raster.update_tags(TIFFTAG_SOFTWARE=_SOFTWARE, phantom_seed=str(seed))
-        with rasterio.open(draft, "r+") as raster:
-            factors = [2**k for k in range(1, 12) if max(shape.as_tuple()) > _TILE * 2 ** (k - 1)]
-            raster.build_overviews(factors, rasterio.enums.Resampling.average)
-    return target
+    transform = Affine(resolution, 0, _CORNER[0], 0, -resolution, _CORNER[1])
+    return write_geotiff(
+        da.from_array(picture, chunks=(_READ, _READ, len(BAND_NAMES))),
+        _in_folder(path),
+        lattice=Lattice(shape, transform, "meter", system.to_string()),
+        provenance=_provenance(seed),
+        channel_names=BAND_NAMES,
+        nodata=nodata,
+        software=_SOFTWARE,
+        overwrite=True,
+    )
 
 
 def write_phantom_collection(
@@ -184,11 +173,22 @@ def _size(size: tuple[int, int]) -> Size:
     return Size(int(w), int(h))
 
 
-def _halved(level: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Means of 2 x 2 pixels; an odd last row or column counts twice, so that sides are rounded up."""
-    h, w, _ = level.shape
-    even = np.pad(level, ((0, h % 2), (0, w % 2), (0, 0)), mode="edge").astype(np.uint16)
-    return ((even[::2, ::2] + even[1::2, ::2] + even[::2, 1::2] + even[1::2, 1::2] + 2) // 4).astype(np.uint8)
+def _provenance(seed: int) -> dict[str, Any]:
+    return {"synthetic": True, "system": "phantom", "seed": seed}
+
+
+def _in_folder(path: str | os.PathLike[str]) -> Path:
+    """The path, with its folder made.
+
+    Raises:
+        OutputError: if the folder cannot be made.
+    """
+    target = Path(path)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot make the folder of {target}: {error}") from error
+    return target
 
 
 def _metric_crs(rasterio: Any, crs: str) -> Any:
@@ -210,18 +210,3 @@ def _with_border(picture: NDArray[np.uint8], nodata: int) -> NDArray[np.uint8]:
     outside = np.maximum(np.abs(0.995 * y + 0.1 * x), np.abs(0.995 * x - 0.1 * y)) > 0.45
     valid = np.where(picture == nodata, nodata + 1 if nodata < 255 else 254, picture)
     return np.where(outside[..., None], nodata, valid).astype(np.uint8)
-
-
-@contextmanager
-def _replacing(target: Path) -> Iterator[Path]:
-    """A draft beside `target` that takes its place when all went well, and is removed when not."""
-    draft = target.with_name(f".{target.stem}.{os.getpid()}.part{target.suffix}")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        yield draft
-        draft.replace(target)
-    except OSError as error:
-        raise OutputError(f"cannot write {target}: {error}; check the folder's permissions and free space") from error
-    finally:
-        with suppress(OSError):  # where no draft could be made, there is none to remove either
-            draft.unlink(missing_ok=True)
