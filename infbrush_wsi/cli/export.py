@@ -1,0 +1,137 @@
+"""`infbrush export`."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, cast
+
+import typer
+
+from infbrush_wsi.cli.console import examples
+from infbrush_wsi.cli.console import out as results
+from infbrush_wsi.cli.progress import counting, duration
+from infbrush_wsi.errors import ConfigError, OutputError, OutputExistsError
+
+if TYPE_CHECKING:
+    from infbrush_wsi.sources.lazy import LazyRegion
+
+EPILOG = examples(
+    "infbrush export out.ome.zarr out.ome.tif",
+    "infbrush export out.ome.zarr slide.tif   (opens in OpenSlide and QuPath)",
+    "infbrush export out.ome.zarr old.ome.zarr --ome-version 0.4",
+    "infbrush export slide.svs crop.png --region 10000,8000,2048,2048 --mpp 1.0",
+    "infbrush export map.ome.zarr map.tif   (a GeoTIFF, as the source has a CRS)",
+)
+Level = Annotated[int, typer.Option(help="Level of the pyramid to start from.")]
+Region = Annotated[str | None, typer.Option(help="x,y,w,h in level-0 pixels, at any level.", show_default="all")]
+Mpp = Annotated[float | None, typer.Option(help="Resample to so many micrometres per pixel.", show_default=False)]
+OmeVersion = Annotated[str, typer.Option(help="Of an .ome.zarr: 0.5 or 0.4.")]
+Layout = Annotated[str, typer.Option(help="Of an .ome.zarr: flat or nested.")]
+Compression = Annotated[
+    str | None,
+    typer.Option(help="Of a .tif: jpeg or deflate (lossless).", show_default="jpeg for RGB slides"),
+]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
+
+
+def export(
+    source: Annotated[str, typer.Argument(help="OME-Zarr, slide, raster or image.", metavar="IN")],
+    out: Annotated[Path, typer.Argument(help="File to write; its suffix chooses the format.", metavar="OUT")],
+    level: Level = 0,
+    region: Region = None,
+    mpp: Mpp = None,
+    ome_version: OmeVersion = "0.5",
+    layout: Layout = "flat",
+    compression: Compression = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Write an image, or a part of it, in another format.
+
+    [bold].png .jpg[/]   a picture of up to 268 million pixels
+    [bold].ome.tif[/]    pyramidal OME-TIFF (QuPath, Bio-Formats, TIAToolbox)
+    [bold].tif[/]        pyramidal TIFF that OpenSlide reads, or a GeoTIFF where there is a CRS
+    [bold].ome.zarr[/]   OME-Zarr of either version
+
+    Pixel sizes, and whether the image is synthetic and how it was made, go along.
+    """
+    from infbrush_wsi.sources.lazy import lazy_region
+    from infbrush_wsi.sources.registry import open_source
+
+    kind = suffix_of(out)
+    if out.exists() and not overwrite:
+        raise OutputExistsError(f"'{out}' exists; choose another name, or add --overwrite")
+    if not out.resolve().parent.is_dir():
+        raise OutputError(f"'{out}' cannot be written: there is no folder {out.resolve().parent}")
+    started = time.monotonic()
+    with open_source(source) as opened:
+        part = lazy_region(opened, level=level, mpp=mpp, region=_region(region))
+        _write(part, out, kind, compression, ome_version, layout, overwrite)
+        h, w, _ = part.shape
+    results().print(f"{out}: {w} x {h} px, {duration(time.monotonic() - started)}", soft_wrap=True)
+
+
+def suffix_of(path: Path) -> str:
+    """'picture', 'ome.tif', 'tif' or 'zarr'.
+
+    Raises:
+        ConfigError: if the format is not known.
+    """
+    name = path.name.lower()
+    if name.endswith((".png", ".jpg", ".jpeg")):
+        return "picture"
+    if name.endswith((".ome.tif", ".ome.tiff")):
+        return "ome.tif"
+    if name.endswith((".tif", ".tiff")):
+        return "tif"
+    if name.endswith(".zarr"):
+        return "zarr"
+    raise ConfigError(f"'{path}' has no known suffix: choose .png, .jpg, .ome.tif, .tif or .ome.zarr")
+
+
+def _write(
+    part: LazyRegion, out: Path, kind: str, compression: str | None, version: str, layout: str, overwrite: bool
+) -> None:
+    from infbrush_wsi.cli.provenance import provenance_of, title_of
+
+    provenance, names = provenance_of(part.source), part.source.channel_names
+    if kind == "picture":
+        from infbrush_wsi.writers.picture import check_picture, write_picture
+
+        h, w, _ = part.shape
+        check_picture(w, h, out)
+        mpp = part.lattice.mpp if part.lattice.unit == "micrometer" else None
+        write_picture(part[:, :, :], out, provenance=provenance, mpp=mpp, overwrite=overwrite)
+        return
+    array, common = part.to_dask(), {"lattice": part.lattice, "provenance": provenance, "overwrite": overwrite}
+    chosen = compression or ("jpeg" if len(names) == 3 else "deflate")
+    with counting("writing") as progress:
+        common["progress"] = progress
+        if kind == "zarr":
+            from infbrush_wsi.writers import write_ome_zarr
+
+            how = {"version": version, "layout": layout, "name": title_of(part.source), "channel_names": names}
+            write_ome_zarr([array], out, **cast(Any, common | how))
+        elif kind == "tif" and part.lattice.crs is not None:
+            from infbrush_wsi.writers.geotiff import write_geotiff
+
+            write_geotiff(array, out, channel_names=names, **cast(Any, common))
+        elif kind == "tif":
+            from infbrush_wsi.writers.tiff import write_tiff
+
+            write_tiff(array, out, compression=cast(Any, chosen), **cast(Any, common))
+        else:
+            from infbrush_wsi.writers.tiff import write_ome_tiff
+
+            how = {"name": title_of(part.source), "channel_names": names, "compression": chosen}
+            write_ome_tiff(array, out, **cast(Any, common | how))
+
+
+def _region(text: str | None) -> tuple[int, int, int, int] | None:
+    if text is None:
+        return None
+    try:
+        x, y, w, h = (int(part) for part in text.split(","))
+    except ValueError as error:
+        raise ConfigError(f"--region must be x,y,w,h in whole level-0 pixels, not {text!r}") from error
+    return x, y, w, h

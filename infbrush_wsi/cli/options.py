@@ -1,0 +1,136 @@
+"""Types of the options that several places of the command line share, with their help."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from infbrush_wsi.errors import ConfigError
+
+DATA, MODEL, RUN = "Data", "Model and optimiser", "Run"
+
+
+def pair(text: str, separator: str, what: str) -> tuple[str, str]:
+    """Two values as in '4096x4096' or '500000,4420000'.
+
+    Raises:
+        ConfigError: if there are not two.
+    """
+    first, found, second = text.partition(separator)
+    if not (found and first.strip() and second.strip()):
+        raise ConfigError(f"{what} must be two values joined by '{separator}', not {text!r}")
+    return first.strip(), second.strip()
+
+
+def size(text: str) -> tuple[int, int]:
+    """(width, height) from '4096x2048', or from '2048' for a square.
+
+    Raises:
+        ConfigError: if it is none.
+    """
+    try:
+        w, h = (text, text) if text.isdecimal() else pair(text.lower().replace("×", "x"), "x", "--size")
+        return int(w), int(h)
+    except ValueError as error:
+        raise ConfigError(f"--size must be WIDTHxHEIGHT in pixels, e.g. 4096x4096, not {text!r}") from error
+
+
+def numbers(text: str | None, what: str) -> tuple[float, ...] | None:
+    """Numbers joined by commas; None stays None.
+
+    Raises:
+        ConfigError: if one of them is no number.
+    """
+    if text is None:
+        return None
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError as error:
+        raise ConfigError(f"{what} must be numbers joined by commas, not {text!r}") from error
+
+
+Sources = Annotated[
+    list[str] | None,
+    typer.Option("--source", "-s", help="Slide, raster, image, OME-Zarr, or a folder of them. May be repeated.",
+                 rich_help_panel=DATA, show_default=False),
+]  # fmt: skip
+Labels = Annotated[
+    str | None,
+    typer.Option(help="'folder' (class = name of the image's folder), 'none', or a CSV with the columns path,label. "
+                      "By default 'folder' if the images lie in at least two class folders.",
+                 rich_help_panel=DATA, show_default=False),
+]  # fmt: skip
+Mpp = Annotated[
+    str | None,
+    typer.Option(help="Micrometres per pixel to train at; several joined by commas.", rich_help_panel=DATA),
+]
+Resolution = Annotated[
+    str | None,
+    typer.Option(help="The same for rasters, in the unit of their CRS.", rich_help_panel=DATA),
+]
+AssumeMpp = Annotated[
+    float | None,
+    typer.Option(help="Micrometres per pixel of images that do not say it.", rich_help_panel=DATA),
+]
+Bands = Annotated[
+    str | None,
+    typer.Option(help="Bands to use, counted from 1, joined by commas.", rich_help_panel=DATA),
+]
+Window = Annotated[
+    int | None, typer.Option(help="Side of a training window in pixels.", show_default="128", rich_help_panel=DATA)
+]
+Points = Annotated[
+    int | None, typer.Option(help="Points drawn from a window.", show_default="4096", rich_help_panel=DATA)
+]
+Sampler = Annotated[
+    str | None,
+    typer.Option(help="How they are drawn: mixed, uniform, halton, stratified or tissue.", show_default="mixed",
+                 rich_help_panel=DATA),
+]  # fmt: skip
+Validation = Annotated[
+    float | None,
+    typer.Option(
+        help="Share of the slides or patients that is kept out of training.", show_default="0", rich_help_panel=DATA
+    ),
+]
+GroupPattern = Annotated[
+    str | None,
+    typer.Option(help="Regular expression whose first group names the patient in a file name.", rich_help_panel=DATA),
+]
+CacheDir = Annotated[
+    Path | None, typer.Option(help="Where decoded tiles are cached.", show_default="temporary", rich_help_panel=DATA)
+]
+Workers = Annotated[int | None, typer.Option(help="Loader processes.", show_default="1", rich_help_panel=DATA)]
+Preset = Annotated[str | None, typer.Option(help="tiny, small or paper.", show_default="tiny", rich_help_panel=MODEL)]
+Batch = Annotated[int | None, typer.Option(help="Images in a step.", show_default="8", rich_help_panel=MODEL)]
+LearningRate = Annotated[
+    float | None, typer.Option(help="Of Adam.", show_default="tiny 1e-3, small 2e-4, paper 5e-5", rich_help_panel=MODEL)
+]
+TrainPrecision = Annotated[str | None, typer.Option(help="no, bf16 or fp16.", show_default="no", rich_help_panel=MODEL)]
+Seed = Annotated[
+    int | None, typer.Option(help="Of weights, data, times and drops.", show_default="0", rich_help_panel=MODEL)
+]
+Steps = Annotated[int | None, typer.Option(help="Optimiser steps.", show_default="1000", rich_help_panel=RUN)]
+Minutes = Annotated[
+    float | None,
+    typer.Option(help="Train for about that long instead: the steps are counted out after the first have been timed.",
+                 rich_help_panel=RUN),
+]  # fmt: skip
+PreviewEvery = Annotated[
+    int | None, typer.Option(help="Steps between sample images.", show_default="none", rich_help_panel=RUN)
+]
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option("--config", help="A run.yaml to start from; options on the line replace its values.",
+                 rich_help_panel=RUN),
+]  # fmt: skip
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Any other value of the configuration, e.g. optim.decay=0.5. May be repeated.",
+                 rich_help_panel=RUN, show_default=False),
+]  # fmt: skip
+Resume = Annotated[
+    bool, typer.Option("--resume", help="Go on from the newest checkpoint in --out.", rich_help_panel=RUN)
+]

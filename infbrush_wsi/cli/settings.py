@@ -1,0 +1,77 @@
+"""From a YAML file, options and --set to the values of a run's configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from infbrush_wsi.errors import ConfigError, DatasetError
+
+Values = dict[str, dict[str, Any]]
+
+
+def merged(base: Mapping[str, Any], options: Mapping[str, Any], settings: Sequence[str]) -> Values:
+    """A configuration as plain values.
+
+    Args:
+        base: of the file, or empty.
+        options: 'part.name' → value; None leaves the base's.
+        settings: 'part.name=value' with the value in YAML; they come last.
+
+    Raises:
+        ConfigError: for a setting that is not 'part.name=value'.
+    """
+    values: Values = {part: dict(names or {}) for part, names in base.items()}
+    for key, value in {**options, **_parsed(settings)}.items():
+        if value is not None or key not in options:
+            part, _, name = key.partition(".")
+            values.setdefault(part, {})[name] = value
+    return values
+
+
+def _parsed(settings: Sequence[str]) -> dict[str, Any]:
+    import yaml
+
+    parsed = {}
+    for text in settings:
+        key, found, value = text.partition("=")
+        part, dot, name = key.strip().partition(".")
+        if not (found and dot and part and name):
+            raise ConfigError(f"--set needs part.name=value, e.g. optim.decay=0.5, not {text!r}")
+        try:
+            parsed[f"{part}.{name}"] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise ConfigError(f"--set {text}: the value is not valid YAML: {error}") from error
+    return parsed
+
+
+def read_mapping(path: Path) -> dict[str, Any]:
+    """A YAML file of a configuration, not yet validated.
+
+    Raises:
+        ConfigError: if it cannot be read or holds no mapping of mappings.
+    """
+    import yaml
+
+    try:
+        values = yaml.safe_load(path.read_text())
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"cannot read the configuration {path}: {error}") from error
+    if not isinstance(values, dict) or not all(isinstance(part, dict | None) for part in values.values()):
+        raise ConfigError(f"{path} must hold a mapping with the keys data, model, optim, record")
+    return values
+
+
+def default_labels(sources: Sequence[str]) -> str:
+    """'folder' if a source is a directory whose images all lie in at least two class folders, else 'none'."""
+    from infbrush_wsi.sources.collection import collect
+
+    if not any(Path(source).is_dir() and Path(source).suffix != ".zarr" for source in sources):
+        return "none"
+    try:
+        found = collect(sources, labels="folder")
+    except DatasetError:
+        return "none"
+    loose = any("class folder" in entry.reason for entry in found.skipped)
+    return "folder" if len(found.classes) > 1 and not loose else "none"
