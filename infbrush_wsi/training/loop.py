@@ -74,7 +74,7 @@ class TrainingLoop:
         self.ema.to(self.accelerator.device)
         self.step = 0
         self.length = RunLength(config.optim, facts)
-        self._stopping = False
+        self.stopping = False
 
     @property
     def total_steps(self) -> int | None:
@@ -83,7 +83,7 @@ class TrainingLoop:
 
     def stop(self) -> None:
         """Let the run end after the step that is under way, as an interrupt does; may be called by a signal handler."""
-        self._stopping = True
+        self.stopping = True
 
     def resume(self) -> int:
         """Load the newest checkpoint, if there is one; returns the step to go on from."""
@@ -142,7 +142,7 @@ class TrainingLoop:
                 self._save(final=False)
             if last:
                 return  # batches that were fetched before the end was known are left
-            if self._stopping:
+            if self.stopping:
                 raise KeyboardInterrupt
 
     def _measure(self) -> None:
