@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import shutil
 import tempfile
 import threading
@@ -16,20 +17,23 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from infbrush_wsi.canvas.engine import Progress, StepEngine
 from infbrush_wsi.canvas.level_array import LevelArray
-from infbrush_wsi.canvas.picture import build_pyramid, sharpen
-from infbrush_wsi.canvas.spec import CanvasSpec
+from infbrush_wsi.canvas.picture import build_pyramid, pyramid_shapes, sharpen
+from infbrush_wsi.canvas.spec import CanvasSpec, whole_pair
 from infbrush_wsi.canvas.state import StateArray
 from infbrush_wsi.domain import Box, Lattice, Shape
 from infbrush_wsi.errors import OutputError, RegionError
+from infbrush_wsi.sources.base import MAX_REGION_PIXELS
+from infbrush_wsi.sources.edges import read_filled
 
 if TYPE_CHECKING:
+    # Reading a rendered level in another process needs no torch.
     import dask.array
     import xarray
 
+    from infbrush_wsi.canvas.engine import Progress, StepEngine
+
 BACKGROUND = 255
-SMALLEST_LEVEL = 256
 
 
 class Canvas:
@@ -82,7 +86,7 @@ class Canvas:
     @property
     def level_shapes(self) -> tuple[tuple[int, int], ...]:
         """(h, w) of every level."""
-        return tuple(shape.as_tuple() for shape in _pyramid(self.spec.shape))
+        return tuple(shape.as_tuple() for shape in pyramid_shapes(self.spec.shape))
 
     @property
     def level_count(self) -> int:
@@ -97,7 +101,9 @@ class Canvas:
     @property
     def token(self) -> str:
         """Hash of all that determines the pixels."""
-        text = json.dumps([self.spec.provenance(), repr(self.spec.condition), repr(self.spec.lattice)], sort_keys=True)
+        spec = self.spec
+        facts = [self.provenance, repr(spec.condition), repr(spec.lattice), self._sigma_px, self.channel_names]
+        text = json.dumps(facts, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
     @property
@@ -115,24 +121,31 @@ class Canvas:
             the canvas itself.
 
         Raises:
-            OutputError: if the scratch disk is full.
+            OutputError: if the scratch disk is full; the room that was taken is given back.
         """
         with self._lock:
             if self._levels is None:
-                engine: StepEngine = self._engine(self._folder)
-                clean = engine.render(progress or self.progress)
                 try:
-                    level0 = sharpen(clean, self._sigma_px, self.spec.tile, self._folder / "level-0.raw")
-                finally:
-                    clean.remove()
-                self._levels = build_pyramid(level0, self.spec.tile, SMALLEST_LEVEL, self._folder)
+                    self._levels = self._compute(progress or self.progress)
+                except BaseException:
+                    for path in self._folder.iterdir():
+                        path.unlink()
+                    raise
         return self
+
+    def _compute(self, progress: Progress | None) -> list[StateArray]:
+        engine: StepEngine = self._engine(self._folder)
+        clean = engine.render(progress)
+        level0 = sharpen(clean, self._sigma_px, self.spec.tile, self._folder / "level-0.raw")
+        clean.remove()
+        return build_pyramid(level0, pyramid_shapes(self.spec.shape), self.spec.tile, self._folder)
 
     def read_region(self, location: tuple[int, int], level: int, size: tuple[int, int]) -> NDArray[np.uint8]:
         """Pixels of a region.
 
         Args:
-            location: (x, y) of its top left corner in level-0 pixels; may lie outside.
+            location: (x, y) of its top left corner in level-0 pixels, may lie outside; the nearest pixel of `level`
+                is taken.
             level: pyramid level.
             size: (width, height) in pixels of that level.
 
@@ -140,45 +153,51 @@ class Canvas:
             uint8 (height, width, C); white outside the canvas.
 
         Raises:
-            RegionError: for a level that does not exist or a size that is not positive.
+            RegionError: for a level that does not exist, or a size that is not positive or beyond any memory.
         """
-        if not 0 <= level < self.level_count:
-            raise RegionError(f"the canvas has levels 0 to {self.level_count - 1}, not {level}")
-        if min(size) < 1:
+        shape = self._shape(level)
+        (x, y), (w, h) = whole_pair(location, "location"), whole_pair(size, "size")
+        if w < 1 or h < 1:
             raise RegionError(f"a region needs a positive width and height, not {size}")
+        if w * h > MAX_REGION_PIXELS:
+            raise RegionError(f"a region of {w} x {h} pixels will not fit in memory; read it in parts")
         scale = 2**level
-        box = Box(round(location[0] / scale), round(location[1] / scale), int(size[0]), int(size[1]))
-        out = np.full((*box.shape.as_tuple(), len(self.channel_names)), BACKGROUND, np.uint8)
-        inside = box.clip(Shape(*self.level_shapes[level]))
-        if not inside.empty:
-            out[inside.relative_to(box).slices] = self._stored(level).open("r")[inside.slices]
-        return out
+        box = Box(math.floor(x / scale + 0.5), math.floor(y / scale + 0.5), w, h)
+        white = (BACKGROUND,) * len(self.channel_names)
+        return read_filled(lambda inside: self._stored(level).read(inside), box, shape, white)
 
     def thumbnail(self, max_side: int) -> NDArray[np.uint8]:
-        """The whole canvas with its longer side at most `max_side` pixels: uint8 (h, w, C)."""
+        """The whole canvas with its longer side at most `max_side` pixels: uint8 (h, w, C).
+
+        Raises:
+            RegionError: if `max_side` is not positive.
+        """
         if max_side < 1:
             raise RegionError(f"a thumbnail needs a positive size, not {max_side}")
         shapes = [Shape(*s) for s in self.level_shapes]
         level = max(k for k, s in enumerate(shapes) if k == 0 or max(s.as_tuple()) >= max_side)
-        image = np.array(self._stored(level).open("r"))
+        image = np.array(self._stored(level).open())
         scale = min(1.0, max_side / max(image.shape[:2]))
         size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
         bands = [Image.fromarray(image[..., c]).resize(size, Image.Resampling.BOX) for c in range(image.shape[2])]
         return np.stack([np.asarray(band) for band in bands], axis=-1)
 
     def level_array(self, level: int = 0) -> LevelArray:
-        """One level as a lazy array (h, w, C), see `LevelArray`."""
-        if not 0 <= level < self.level_count:
-            raise RegionError(f"the canvas has levels 0 to {self.level_count - 1}, not {level}")
-        size = Shape(*self.level_shapes[level])
-        return LevelArray(level, size, len(self.channel_names), self.spec.tile, self.token, self._stored)
+        """One level as a lazy array (h, w, C), see `LevelArray`.
+
+        Raises:
+            RegionError: for a level that does not exist.
+        """
+        return LevelArray(level, self._shape(level), len(self.channel_names), self.spec.tile, self.token, self._stored)
 
     def to_dask(self, level: int = 0) -> dask.array.Array:
         """One level as a dask array (h, w, C) of uint8; nothing is computed until it is."""
         import dask.array as da
 
         array = self.level_array(level)
-        return da.from_array(array, chunks=array.chunks, asarray=True, fancy=False, meta=np.empty((0, 0, 0), np.uint8))
+        meta = np.empty((0, 0, 0), np.uint8)
+        lazy: dask.array.Array = da.from_array(array, chunks=array.chunks, asarray=True, fancy=False, meta=meta)
+        return lazy
 
     def to_xarray(self, level: int = 0) -> xarray.DataArray:
         """One level as a lazy DataArray (y, x, band) with physical coordinates of the pixel centres."""
@@ -236,12 +255,10 @@ class Canvas:
         assert self._levels is not None  # noqa: S101
         return self._levels[level]
 
-
-def _pyramid(shape: Shape) -> list[Shape]:
-    shapes = [shape]
-    while max(shapes[-1].as_tuple()) > SMALLEST_LEVEL:
-        shapes.append(Shape(-(-shapes[-1].h // 2), -(-shapes[-1].w // 2)))
-    return shapes
+    def _shape(self, level: int) -> Shape:
+        if not 0 <= level < self.level_count:
+            raise RegionError(f"the canvas has levels 0 to {self.level_count - 1}, not {level}")
+        return pyramid_shapes(self.spec.shape)[level]
 
 
 def _scratch_folder(owner: Canvas, workdir: Path | None) -> Path:

@@ -10,12 +10,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import dask
 import numpy as np
 import torch
+from dask.base import compute
+from dask.delayed import delayed
+from numpy.typing import NDArray
 from torch import Tensor
 
 from infbrush_wsi.canvas.spec import CanvasSpec
@@ -124,7 +127,8 @@ class StepEngine:
         timestep = torch.tensor([step.timestep], device=self.denoiser.device)
         for reach in self.reach:
             total, barrier = None, None
-            for box, result in self._map(lambda box, r=reach: self._evaluate(box, r, now, timestep, known, waiting)):
+            evaluate = partial(self._evaluate, reach=reach, now=now, timestep=timestep, known=known, waiting=waiting)
+            for box, result in self._map(evaluate):
                 if isinstance(result, Barrier):
                     total, barrier = result.partial.added_to(total), result
                 else:
@@ -138,8 +142,8 @@ class StepEngine:
         """Evaluate all tiles through Dask, a few at a time, results in order."""
         for first in range(0, len(self.boxes), TILES_AT_ONCE):
             some = self.boxes[first : first + TILES_AT_ONCE]
-            tasks = [dask.delayed(evaluate)(box) for box in some]
-            yield from zip(some, dask.compute(*tasks, scheduler=self.scheduler), strict=True)
+            tasks = [delayed(evaluate)(box) for box in some]
+            yield from zip(some, compute(*tasks, scheduler=self.scheduler), strict=True)
 
     @torch.no_grad()
     def _evaluate(
@@ -207,7 +211,7 @@ class StepEngine:
         fresh = torch.from_numpy(self._noise(box, stream=number + 1)).reshape(x.shape) if step.noise else None
         after.write(box, step.apply(x, [clean, *older], fresh).reshape(box.h, box.w, -1).numpy())
 
-    def _noise(self, box: Box, stream: int) -> np.ndarray:  # type: ignore[type-arg]
+    def _noise(self, box: Box, stream: int) -> NDArray[np.float32]:
         """T ξ on a tile, from the field that is the same for every tile and every resolution."""
         field = NoiseField(self.spec.seed, self.denoiser.config.channels, sigma=self.sigma, stream=stream)
         return field.on_lattice((0.0, 0.0), 1.0 / self.spec.ratio, box.shape, first_yx=(box.y0, box.x0))

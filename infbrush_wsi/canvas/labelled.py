@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from infbrush_wsi.domain import Lattice, centres
 
@@ -43,7 +44,7 @@ def labelled_pyramid(canvas: Canvas) -> xr.DataTree:
     return xr.DataTree.from_dict(groups, name="canvas")
 
 
-def _axes(lattice: Lattice) -> tuple[np.ndarray, np.ndarray, bool]:  # type: ignore[type-arg]
+def _axes(lattice: Lattice) -> tuple[NDArray[np.float64], NDArray[np.float64], bool]:
     t = lattice.transform
     rows, columns = centres(0, lattice.shape.h), centres(0, lattice.shape.w)
     if t.b or t.d:

@@ -54,7 +54,7 @@ class LevelArray:
         return (min(self.tile, self.size.h), min(self.tile, self.size.w), self.channels)
 
     def __getitem__(self, key: Any) -> NDArray[np.uint8]:
-        return np.array(self.stored(self.level).open("r")[key])
+        return np.array(self.stored(self.level).open()[key])
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         return np.asarray(self[...], dtype=dtype)

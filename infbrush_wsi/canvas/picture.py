@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,10 @@ from numpy.typing import NDArray
 from infbrush_wsi.canvas.state import StateArray, read_mirrored
 from infbrush_wsi.domain import Box, Shape, tiles
 from infbrush_wsi.fields.wiener import WienerInverse
-from infbrush_wsi.writers.pyramid import halve
+from infbrush_wsi.writers.pyramid import MAX_LEVELS, halve
+
+SMALLEST_LEVEL = 256
+"""Sides in pixels below which a level is not halved any more."""
 
 
 def sharpen(clean: StateArray, sigma_px: float, tile: int, path: Path) -> StateArray:
@@ -35,19 +39,26 @@ def sharpen(clean: StateArray, sigma_px: float, tile: int, path: Path) -> StateA
 
 def to_grey(values: NDArray[np.floating]) -> NDArray[np.uint8]:
     """[-1, 1] → 0..255, rounded, clipped."""
-    return ((np.clip(values, -1.0, 1.0) + 1.0) * 127.5).round().astype(np.uint8)
+    return np.asarray(((np.clip(values, -1.0, 1.0) + 1.0) * 127.5).round(), np.uint8)
 
 
-def build_pyramid(level0: StateArray, tile: int, smallest: int, folder: Path) -> list[StateArray]:
-    """Level 0 and its halvings by 2 x 2 means, until both sides are at most `smallest`."""
+def pyramid_shapes(shape: Shape) -> tuple[Shape, ...]:
+    """Level 0 and its halvings (rounded up), until both sides are at most `SMALLEST_LEVEL`; ten levels at most."""
+    shapes = [shape]
+    while max(shapes[-1].as_tuple()) > SMALLEST_LEVEL and len(shapes) < MAX_LEVELS:
+        shapes.append(Shape(-(-shapes[-1].h // 2), -(-shapes[-1].w // 2)))
+    return tuple(shapes)
+
+
+def build_pyramid(level0: StateArray, shapes: Sequence[Shape], tile: int, folder: Path) -> list[StateArray]:
+    """The levels of `shapes`: level 0 as it is, each further one the 2 x 2 means of the one before."""
     levels = [level0]
-    while max(levels[-1].shape.as_tuple()) > smallest:
-        levels.append(_halved(levels[-1], tile, folder / f"level-{len(levels)}.raw"))
+    for number, shape in enumerate(shapes[1:], start=1):
+        levels.append(_halved(levels[-1], shape, tile, folder / f"level-{number}.raw"))
     return levels
 
 
-def _halved(finer: StateArray, tile: int, path: Path) -> StateArray:
-    shape = Shape(-(-finer.shape.h // 2), -(-finer.shape.w // 2))
+def _halved(finer: StateArray, shape: Shape, tile: int, path: Path) -> StateArray:
     coarser = StateArray(path, shape, finer.channels, np.uint8)
     for box in tiles(shape, tile):
         doubled = Box(2 * box.x0, 2 * box.y0, 2 * box.w, 2 * box.h).clip(finer.shape)

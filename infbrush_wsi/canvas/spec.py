@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import operator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -10,6 +12,21 @@ from infbrush_wsi.errors import ConfigError, RegionError
 
 FINEST_RATIO = 4.0
 """Beyond four pixels per training pixel the kernels grow without adding detail (∞-Diff §1.4)."""
+
+PRECISIONS = ("float32", "bfloat16")
+
+
+def whole_pair(pair: Any, what: str) -> tuple[int, int]:
+    """Two whole numbers, as a location or a size is given.
+
+    Raises:
+        RegionError: if they are not.
+    """
+    try:
+        first, second = (operator.index(value) for value in pair)
+    except (TypeError, ValueError) as error:
+        raise RegionError(f"{what} must be two whole numbers of pixels, not {pair!r}") from error
+    return first, second
 
 
 @dataclass(frozen=True)
@@ -28,6 +45,10 @@ class CanvasSpec:
         eta: DDIM's share of fresh noise.
         tile: side of the tiles that are evaluated at a time, and of the stored chunks.
         weights_sha256: hash of the model.
+        precision: of the network: 'float32', or 'bfloat16' for mixed precision.
+
+    Raises:
+        ConfigError: for a value out of its range.
     """
 
     lattice: Lattice
@@ -41,14 +62,19 @@ class CanvasSpec:
     eta: float
     tile: int
     weights_sha256: str
+    precision: str = "float32"
 
     def __post_init__(self) -> None:
         if not 0 <= self.seed < 1 << 63:
             raise ConfigError(f"seed must be an integer in [0, 2**63), not {self.seed}")
-        if self.guidance_scale < 0:
-            raise ConfigError(f"guidance_scale must not be negative, it is {self.guidance_scale}")
+        if not (math.isfinite(self.guidance_scale) and self.guidance_scale >= 0):
+            raise ConfigError(f"guidance_scale must be finite and not negative, it is {self.guidance_scale}")
+        if not 0 <= self.eta <= 1:
+            raise ConfigError(f"eta must be between 0 (deterministic) and 1, not {self.eta}")
         if self.tile < 32:
             raise ConfigError(f"tile must be at least 32 pixels, not {self.tile}")
+        if self.precision not in PRECISIONS:
+            raise ConfigError(f"precision must be {' or '.join(map(repr, PRECISIONS))}, not {self.precision!r}")
 
     @property
     def shape(self) -> Shape:

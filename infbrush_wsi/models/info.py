@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
 from infbrush_wsi.errors import CheckpointError
 
 FORMAT_VERSION = 1
@@ -51,7 +53,7 @@ class ModelInfo:
         """From `to_dict`'s output.
 
         Raises:
-            CheckpointError: for a newer format, or missing or unknown fields.
+            CheckpointError: for a newer format, or missing, unknown or wrong fields.
         """
         version = values.get("format_version")
         if version != FORMAT_VERSION:
@@ -63,8 +65,10 @@ class ModelInfo:
         if not set(values) <= known:
             raise CheckpointError(f"the model's record has unknown fields: {', '.join(sorted(set(values) - known))}")
         try:
-            record = cls(**values)
-        except TypeError as error:
-            raise CheckpointError(f"the model's record is incomplete: {error}") from error
-        lists = {name: tuple(getattr(record, name)) for name in ("spacing", "channel_names", "classes")}
-        return cls(**(values | lists))
+            record = TypeAdapter(cls).validate_python(values)
+        except ValidationError as error:
+            wrong = "; ".join(f"{'.'.join(str(p) for p in e['loc'])}: {e['msg']}" for e in error.errors())
+            raise CheckpointError(f"the model's record is not valid: {wrong}") from error
+        if not record.spacing or min(record.spacing) <= 0:
+            raise CheckpointError(f"the model's record needs positive pixel sizes, not {record.spacing}")
+        return record

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,14 +15,15 @@ from numpy.typing import ArrayLike
 
 from infbrush_wsi.canvas.canvas import Canvas
 from infbrush_wsi.canvas.engine import Progress, StepEngine
-from infbrush_wsi.canvas.spec import CanvasSpec
+from infbrush_wsi.canvas.spec import CanvasSpec, whole_pair
 from infbrush_wsi.conditioning.condition import ConditionBatch
 from infbrush_wsi.diffusion.process import MollifiedProcess, ProcessConfig
 from infbrush_wsi.diffusion.steps import make_scheduler, step_table
 from infbrush_wsi.domain import MICROMETERS_PER_UNIT, Lattice, Shape
-from infbrush_wsi.errors import ConditionError, ConfigError, RegionError
+from infbrush_wsi.errors import CheckpointError, ConditionError, ConfigError, RegionError
 from infbrush_wsi.models.bundle import ModelBundle
 from infbrush_wsi.models.infbrush import InfBrushDenoiser
+from infbrush_wsi.models.info import ModelInfo
 
 DEFAULT_TILE = 256
 """Larger tiles are slower on CPUs: their activations leave the caches."""
@@ -33,15 +35,17 @@ class InfBrushPipeline:
     Args:
         bundle: the model.
         device: where the network runs.
+
+    Raises:
+        CheckpointError: if the model's record does not fit its network.
     """
 
     def __init__(self, bundle: ModelBundle, device: str | torch.device = "cpu") -> None:
         self.bundle = bundle
         self.info = bundle.info
         self.denoiser: InfBrushDenoiser = bundle.denoiser.to(device).eval()
-        process = dict(self.info.process)
-        process["data_mean"] = tuple(process["data_mean"])
-        self.process = MollifiedProcess(ProcessConfig(**process))
+        self.process = _process(self.info)
+        _check_agreement(self.info, self.denoiser)
 
     @classmethod
     def from_pretrained(cls, directory: str | Path, device: str | torch.device | None = None) -> InfBrushPipeline:
@@ -116,26 +120,19 @@ class InfBrushPipeline:
             lattice=lattice,
             ratio=ratio,
             log_magnification=math.log2(base / min(self.info.spacing)),
-            seed=int(seed),
+            seed=_whole("seed", seed),
             condition=name,
-            steps=num_inference_steps,
+            steps=_whole("num_inference_steps", num_inference_steps),
             scheduler=scheduler,
             guidance_scale=float(guidance_scale),
-            eta=eta,
-            tile=tile,
+            eta=float(eta),
+            tile=_whole("tile", tile),
             weights_sha256=self.bundle.weights_sha256,
+            precision=precision,
         )
         spec.check_resolution(self.denoiser.config.grid_pitch)
-        step_table(make_scheduler(scheduler, self.process.config.schedule), num_inference_steps, eta)
-        engine = partial(
-            StepEngine,
-            self.denoiser,
-            self.process,
-            spec,
-            batch,
-            self.info.sigma,
-            precision=_dtype(precision),
-        )
+        step_table(make_scheduler(scheduler, self.process.config.schedule), spec.steps, spec.eta)
+        engine = partial(StepEngine, self.denoiser, self.process, spec, batch, self.info.sigma)
         return Canvas(
             spec,
             engine,
@@ -161,7 +158,7 @@ class InfBrushPipeline:
     def _lattice(
         self, size: tuple[int, int], spacing: float, origin: tuple[float, float] | None, crs: str | None
     ) -> Lattice:
-        width, height = (int(side) for side in size)
+        width, height = whole_pair(size, "size")
         if width < 1 or height < 1:
             raise RegionError(f"size must be a positive (width, height) in pixels, not {size}")
         if not (math.isfinite(spacing) and spacing > 0):
@@ -170,6 +167,8 @@ class InfBrushPipeline:
         if origin is None and crs is None:
             return Lattice.regular(shape, spacing, self.info.unit)
         x, y = origin or (0.0, 0.0)
+        if not (math.isfinite(x) and math.isfinite(y)):
+            raise RegionError(f"origin must be a finite (x, y) in CRS units, not {origin}")
         return Lattice(shape, Affine(spacing, 0.0, x, 0.0, -spacing, y), self.info.unit, crs or self.info.crs)
 
     def _ratio(self, lattice: Lattice) -> tuple[float, float]:
@@ -186,10 +185,13 @@ class InfBrushPipeline:
         if isinstance(condition, str):
             index = self._class_index(condition)
             return ConditionBatch(present, labels=torch.tensor([index])), self.info.classes[index]
-        embedding = np.atleast_2d(np.asarray(condition, np.float32))
         width = self.denoiser.config.embedding_dim
         if not width:
             raise ConditionError("this model takes no embeddings; " + self._known())
+        try:
+            embedding = np.atleast_2d(np.asarray(condition, np.float32))
+        except (TypeError, ValueError) as error:
+            raise ConditionError(f"an embedding must be an array of numbers: {error}") from error
         if embedding.ndim != 2 or embedding.shape[1] != width or not np.isfinite(embedding).all():
             raise ConditionError(
                 f"an embedding must be finite with shape ({width},) or (M, {width}), not {embedding.shape}"
@@ -212,12 +214,29 @@ class InfBrushPipeline:
 
     def _provenance(self) -> dict[str, Any]:
         training = {k: v for k, v in self.info.training.items() if k in ("steps", "images")}
-        return {"system": self.info.system, "model": {"sha256": self.bundle.weights_sha256, "training": training}}
+        model = {"sha256": self.bundle.weights_sha256, "training": training, "process": self.info.process}
+        return {"system": self.info.system, "model": model}
 
 
-def _dtype(name: str) -> torch.dtype | None:
-    if name == "float32":
-        return None
-    if name == "bfloat16":
-        return torch.bfloat16
-    raise ConfigError(f"precision must be 'float32' or 'bfloat16', not {name!r}")
+def _process(info: ModelInfo) -> MollifiedProcess:
+    try:
+        return MollifiedProcess(ProcessConfig(**info.process | {"data_mean": tuple(info.process["data_mean"])}))
+    except (KeyError, TypeError, ConfigError) as error:
+        raise CheckpointError(f"the model's record holds no diffusion process that can be used: {error}") from error
+
+
+def _check_agreement(info: ModelInfo, denoiser: InfBrushDenoiser) -> None:
+    """Refuse a record and a network that were not written together."""
+    bands, classes = len(info.channel_names), len(info.classes)
+    if (bands, classes) != (denoiser.config.channels, len(denoiser.config.classes)):
+        raise CheckpointError(
+            f"the model's record names {bands} bands and {classes} classes, its network has "
+            f"{denoiser.config.channels} and {len(denoiser.config.classes)}: copy the model again"
+        )
+
+
+def _whole(name: str, value: Any) -> int:
+    try:
+        return operator.index(value)
+    except TypeError as error:
+        raise ConfigError(f"{name} must be a whole number, not {value!r}") from error
