@@ -24,12 +24,19 @@ class TrainingProgress:
     Args:
         total: gives the number of steps, None while it is not known.
         first: step at which the run starts.
+        seconds_left: of a run that is limited in time, while `total` gives None.
         console: None: stderr.
     """
 
-    def __init__(self, total: Callable[[], int | None], first: int = 0, console: Console | None = None) -> None:
+    def __init__(
+        self,
+        total: Callable[[], int | None],
+        first: int = 0,
+        seconds_left: Callable[[], float | None] = lambda: None,
+        console: Console | None = None,
+    ) -> None:
         self.console = console or messages()
-        self._total, self._first = total, first
+        self._total, self._first, self._seconds_left = total, first, seconds_left
         self._loss: float | None = None
         self._seconds: float | None = None
         self._told = time.monotonic()
@@ -62,9 +69,9 @@ class TrainingProgress:
 
     def _line(self, step: int, total: int | None, waiting: float) -> str:
         seconds = self._seconds or 0.0
-        left = "measuring the pace" if total is None else f"{duration((total - step) * seconds)} left"
+        left = duration((self._seconds_left() or 0.0) if total is None else (total - step) * seconds)
         pace = f"{1 / seconds:.2f} it/s" if seconds else ""
-        return f"{step}/{total or '?'}  loss {self._loss:.4f}  {pace}  data wait {100 * waiting:.0f} %  {left}"
+        return f"{step}/{total or '?'}  loss {self._loss:.4f}  {pace}  data wait {100 * waiting:.0f} %  {left} left"
 
 
 def _smooth(before: float | None, now: float) -> float:

@@ -139,7 +139,9 @@ class _Session:
         self.loop = loop
         if loop.accelerator.is_main_process:
             _summary(data, loop)
-            self._progress = TrainingProgress(lambda: loop.total_steps, loop.step).__enter__()
+            self._progress = TrainingProgress(
+                lambda: loop.total_steps, loop.step, lambda: loop.length.seconds_left
+            ).__enter__()
 
     def report(self, step: int, scalars: dict[str, float]) -> None:
         if self._progress is not None:
