@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from infbrush_wsi.domain import Box, Shape, tiles
 from infbrush_wsi.points.grid import GridGeometry
@@ -42,9 +44,7 @@ def whole(shape: Shape, *, pitch: float = 4.0, ratio: float = 1.0, batch: int = 
 
 def cut(shape: Shape, side: int, halo: int, *, pitch: float = 4.0, ratio: float = 1.0) -> list[LatticeSupport]:
     grid = covering(shape, pitch, ratio)
-    return [
-        LatticeSupport(box.pad(halo).clip(shape), box, shape, ratio, grid) for box in tiles(shape, side)
-    ]
+    return [LatticeSupport(box.pad(halo).clip(shape), box, shape, ratio, grid) for box in tiles(shape, side)]
 
 
 def covering(shape: Shape, pitch: float, ratio: float) -> GridGeometry:
@@ -62,3 +62,12 @@ def supports() -> Any:
         cut = staticmethod(cut)
 
     return Supports
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Small tensors on threads that other processes hold up take a thousand times as long."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

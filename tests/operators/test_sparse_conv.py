@@ -89,14 +89,14 @@ def test_bits_do_not_depend_on_the_number_of_threads(supports: Any) -> None:
     x, weight, neighbours = case(supports, 1000, 16, 7, torch.float32)
     upstream = torch.randn(x.shape)
     results = []
-    before = numba.get_num_threads()
+    before = torch.get_num_threads()
     for threads in (1, 2) if numba.config.NUMBA_NUM_THREADS > 1 else (1,):
         try:
-            numba.set_num_threads(threads)
+            torch.set_num_threads(threads)  # numba follows, see `torch_threads`
             out = SparseDepthwiseNumba.apply(x, weight, neighbours)
             results.append((out, *torch.autograd.grad(out, (x, weight), upstream)))
         finally:
-            numba.set_num_threads(before)
+            torch.set_num_threads(before)
     if len(results) == 1:
         pytest.skip("this machine has one core")
     for a, b in zip(*results, strict=True):
@@ -149,7 +149,9 @@ def test_constants_stay_constant_at_every_ratio(supports: Any, ratio: float) -> 
     layer = DepthwiseConv(2, 7)
     torch.nn.init.constant_(layer.weight, 0.3)
     out = layer(torch.full((1, shape.count, 2), 1.7), supports.whole(shape, ratio=ratio))
-    torch.testing.assert_close(out, torch.full_like(out, 1.7 * 0.3 * 49), rtol=5e-4, atol=0)  # float32 sums of up to 113² taps
+    torch.testing.assert_close(
+        out, torch.full_like(out, 1.7 * 0.3 * 49), rtol=5e-4, atol=0
+    )  # float32 sums of up to 113² taps
 
 
 @pytest.mark.parametrize("ratio", [1.5, 2.0, 4.0])

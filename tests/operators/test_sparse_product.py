@@ -57,11 +57,11 @@ def test_bits_do_not_depend_on_the_number_of_threads() -> None:
     m, x = SparseMatrix.from_scipy(matrix(500, 700)), torch.randn(700, 9)
     if numba.config.NUMBA_NUM_THREADS < 2:
         pytest.skip("this machine has one core")
-    before, outs = numba.get_num_threads(), []
+    before, outs = torch.get_num_threads(), []
     for threads in (1, 2):
         try:
-            numba.set_num_threads(threads)
+            torch.set_num_threads(threads)  # numba follows, see `torch_threads`
             outs.append(sparse_product(m, x))
         finally:
-            numba.set_num_threads(before)
+            torch.set_num_threads(before)
     assert torch.equal(*outs)
