@@ -37,7 +37,7 @@ class ConditionEmbedder(nn.Module):
         """The vector (B, width) and the tokens (B, L, width).
 
         Raises:
-            ConditionError: if the batch holds the kind of condition that the model was not built for.
+            ConditionError: if the batch holds a kind of condition or a class that the model was not built for.
         """
         found = self._tokens(condition)
         null = self.null.expand(len(condition.null), -1, -1)
@@ -58,6 +58,8 @@ class ConditionEmbedder(nn.Module):
             raise ConditionError("embeddings were given to a model that was trained without them")
         if condition.labels is not None and self.table is not None:
             safe = torch.where(condition.null, torch.zeros_like(condition.labels), condition.labels)
+            if not ((safe >= 0) & (safe < self.classes)).all():
+                raise ConditionError(f"the model has {self.classes} classes, numbered from 0; not {safe.tolist()}")
             return self.table(safe).reshape(len(safe), self.tokens, -1)  # type: ignore[no-any-return]
         if condition.embeddings is not None and self.project is not None:
             if condition.embeddings.shape[-1] != self.embedding_dim:
