@@ -8,6 +8,7 @@ import numba
 import torch
 from torch import Tensor
 
+from infbrush_wsi.operators.torch_threads import torch_threads
 from infbrush_wsi.points.support import SparseMatrix
 
 
@@ -41,7 +42,8 @@ def _product(indptr: Tensor, indices: Tensor, data: Tensor, x: Tensor) -> Tensor
     if x.device.type == "cpu":
         out = torch.zeros(len(indptr) - 1, x.shape[1], dtype=x.dtype)
         values = x.detach().contiguous().numpy()
-        _multiply(indptr.numpy(), indices.numpy(), data.numpy(), values, out.numpy())
+        with torch_threads():
+            _multiply(indptr.numpy(), indices.numpy(), data.numpy(), values, out.numpy())
         return out
     rows = torch.repeat_interleave(torch.arange(len(indptr) - 1, device=x.device), indptr.diff())
     terms = x[indices.long()] * data[:, None].to(x.dtype)

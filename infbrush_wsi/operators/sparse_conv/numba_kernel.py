@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from infbrush_wsi.operators.torch_threads import torch_threads
 from infbrush_wsi.points.support import Neighbours
 
 ROW_BLOCKS = 32
@@ -67,14 +68,16 @@ class SparseDepthwiseNumba(torch.autograd.Function):
             dx = _run(gradient, weight.flip(0), n)
         if ctx.needs_input_grad[1]:
             partial = np.zeros((ROW_BLOCKS, *weight.shape), x.detach().numpy().dtype)
-            _weight_gradient(_array(x), _array(gradient), *_pairs(n), partial)
+            with torch_threads():
+                _weight_gradient(_array(x), _array(gradient), *_pairs(n), partial)
             dw = torch.from_numpy(partial.sum(axis=0))
         return dx, dw, None
 
 
 def _run(x: Tensor, weight: Tensor, neighbours: Neighbours) -> Tensor:
     out = torch.zeros_like(x, memory_format=torch.contiguous_format)
-    _convolve(_array(x), _array(weight), *_pairs(neighbours), out.numpy())
+    with torch_threads():
+        _convolve(_array(x), _array(weight), *_pairs(neighbours), out.numpy())
     return out
 
 
