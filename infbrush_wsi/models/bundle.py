@@ -83,6 +83,9 @@ class ModelBundle:
             denoiser = denoiser_class.from_pretrained(directory / DENOISER, low_cpu_mem_usage=False)
         except Exception as error:  # safetensors, json and diffusers each have their own
             raise CheckpointError(f"cannot load the weights in {directory / DENOISER}: {error}") from error
+        # The file is mapped, and what lies in it unaligned is slower to multiply and rounds differently.
+        for parameter in denoiser.parameters():
+            parameter.data = parameter.data.clone()
         return cls(denoiser.eval(), info, digest)
 
 
