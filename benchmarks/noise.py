@@ -39,11 +39,10 @@ def row(name: str, size: int, values: int, seconds: float) -> None:
 
 def measure_points(field: NoiseField, size: int, threads: int | None, repeat: int) -> None:
     points = np.random.default_rng(0).uniform(0, size, (POINTS, 2))
-    box = field._nodes(points[:, 0], points[:, 1])
     out = np.empty((POINTS, field.channels), np.float32)
     routes: dict[str, Callable[[], object]] = {
         "at": lambda: field.at(points, threads=threads),
-        "  always block": lambda: field._from_block(points, box, out, threads),
+        "  always block": lambda: field._from_block(points, out, threads),
         "  always streaming": lambda: field._streaming(points, out, threads),
     }
     for name, call in routes.items():

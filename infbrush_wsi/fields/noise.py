@@ -35,6 +35,8 @@ _TILE = 256
 # A block of nodes is worth its memory traffic while it is clearly smaller than the number of taps to be read from it
 # (measured: benchmarks/noise.py).
 _BLOCK_NODES_PER_TAP = 0.25
+_CROWD = 64  # points below which a block of their own does not repay its overhead
+_CROWD_REACHES = 16  # side of the cells in which crowds are looked for
 
 
 @dataclass(frozen=True)
@@ -125,8 +127,9 @@ class NoiseField:
     def at(self, points: NDArray[np.float64], *, threads: int | None = None) -> NDArray[np.float32]:
         """The field at any points.
 
-        The noise of the points' bounding box is computed once if that is less work than computing it for each point
-        anew, so memory grows with the number of points only. The values are the same.
+        The noise of the points' bounding box, or of those places where points crowd, is computed once if that is less
+        work than computing it for each point anew, so memory grows with the number of points only. The values are the
+        same.
 
         Args:
             points: (N, 2) of (y, x) in training pixels, any order; read as float64.
@@ -146,12 +149,17 @@ class NoiseField:
             return out
         if not (c.min() > -_LIMIT and c.max() < _LIMIT):
             raise SamplingError("noise: a coordinate is not finite or is beyond 2**31 training pixels")
-        box = self._nodes(c[:, 0], c[:, 1])
-        taps = (2.0 * self.reach + 1.0) ** 2
-        if box.w * box.h <= _BLOCK_NODES_PER_TAP * taps * c.shape[0]:
-            self._from_block(c, box, out, threads)
-        else:
+        if self._share_nodes(c):
+            self._from_block(c, out, threads)
+            return out
+        crowds, others = self._crowds(c)
+        run_parts(lambda crowd: self._from_crowd(c, crowd, out), crowds, threads)
+        if len(others) == c.shape[0]:
             self._streaming(c, out, threads)
+        elif len(others):
+            rest = np.empty((len(others), self.channels), np.float32)
+            self._streaming(c[others], rest, threads)
+            out[others] = rest
         return out
 
     def on_lattice(
@@ -207,7 +215,33 @@ class NoiseField:
             ys[rows], xs[columns], block, box.y0, box.x0, self.reach, self.sigma, self.scale, out[rows, columns]
         )
 
-    def _from_block(self, points: NDArray[np.float64], box: Box, out: NDArray[np.float32], threads: int | None) -> None:
+    def _share_nodes(self, points: NDArray[np.float64]) -> bool:
+        """Whether the noise of the points' bounding box is less work than that of each point's taps."""
+        box = self._nodes(points[:, 0], points[:, 1])
+        return box.w * box.h <= _BLOCK_NODES_PER_TAP * (2.0 * self.reach + 1.0) ** 2 * len(points)
+
+    def _crowds(self, points: NDArray[np.float64]) -> tuple[list[NDArray[np.int64]], NDArray[np.int64]]:
+        """Indices of points close together (dense windows of a training draw), crowd by crowd, and of all others."""
+        cell = np.floor(points / (_CROWD_REACHES * self.reach)).astype(np.int64)
+        cell -= cell.min(axis=0)
+        key = cell[:, 0] * (int(cell[:, 1].max()) + 1) + cell[:, 1]
+        order = np.argsort(key, kind="stable")
+        edges = np.concatenate([[0], np.flatnonzero(np.diff(key[order])) + 1, [len(order)]])
+        large = np.flatnonzero(np.diff(edges) >= _CROWD)
+        groups = [order[edges[i] : edges[i + 1]] for i in large]
+        crowds = [group for group in groups if self._share_nodes(points[group])]
+        alone = np.ones(len(points), bool)
+        for crowd in crowds:
+            alone[crowd] = False
+        return crowds, np.flatnonzero(alone)
+
+    def _from_crowd(self, points: NDArray[np.float64], crowd: NDArray[np.int64], out: NDArray[np.float32]) -> None:
+        values = np.empty((len(crowd), self.channels), np.float32)
+        self._from_block(points[crowd], values, threads=1)
+        out[crowd] = values
+
+    def _from_block(self, points: NDArray[np.float64], out: NDArray[np.float32], threads: int | None) -> None:
+        box = self._nodes(points[:, 0], points[:, 1])
         block = self.white(box, threads=threads)
 
         def evaluate(part: slice) -> None:

@@ -131,6 +131,19 @@ def test_finer_lattice_passes_through_the_coarser_one() -> None:
     np.testing.assert_array_equal(fine[1::3, 1::3], coarse)
 
 
+@pytest.mark.parametrize("threads", [1, 3])
+def test_crowds_among_scattered_points_have_the_bits_of_points_alone(threads: int) -> None:
+    rng = np.random.default_rng(3)
+    corners = [(-40.0, 200.0), (9000.0, -7000.0), (9100.0, -7010.0)]
+    crowds = [lattice_points(corner, 1.0, Shape(32, 32)) for corner in corners]
+    points = np.concatenate([*crowds, rng.uniform(-9000, 9000, (1500, 2))])[rng.permutation(3 * 32 * 32 + 1500)]
+    found, others = FIELD._crowds(points)
+    assert 3 <= len(found) <= 12
+    assert 1500 <= len(others) < 1700
+    alone = np.concatenate([FIELD.at(point[None]) for point in points[::7]])
+    np.testing.assert_array_equal(FIELD.at(points, threads=threads)[::7], alone)
+
+
 @pytest.mark.parametrize("spread", [40.0, 5000.0])
 def test_thread_count_changes_nothing(spread: float) -> None:
     points = np.random.default_rng(3).uniform(-spread, spread, (20_000, 2))
