@@ -47,7 +47,7 @@ Tile = Annotated[int, typer.Option(help="Side of the tiles evaluated at a time."
 Workdir = Annotated[Path | None, typer.Option(help="Folder for scratch files.", rich_help_panel=SAMPLING)]
 OmeVersion = Annotated[str, typer.Option(help="0.5 or 0.4.", rich_help_panel=OUTPUT)]
 Layout = Annotated[
-    str, typer.Option(help="flat for slides, nested for rasters (xarray, GDAL).", rich_help_panel=OUTPUT)
+    str, typer.Option(help="flat for slides, nested for rasters (xarray, rioxarray).", rich_help_panel=OUTPUT)
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an OME-Zarr.", rich_help_panel=OUTPUT)]
 Thumbnail = Annotated[Path | None, typer.Option(help="Also write a small PNG.", rich_help_panel=OUTPUT)]
@@ -67,7 +67,7 @@ def generate(
     guidance: Guidance = 1.5,
     scheduler: Scheduler = "dpmsolver++",
     precision: Precision = "float32",
-    tile: Tile = 512,
+    tile: Tile = 256,
     workdir: Workdir = None,
     ome_version: OmeVersion = "0.5",
     layout: Layout = "flat",
