@@ -61,7 +61,7 @@ class ImageSource(Source):
         """
         with _open(path) as image:
             size, mode, resolution = image.size, image.mode, image.info.get("dpi")
-            rawmode, pages = str(getattr(image, "tile", "")), getattr(image, "n_frames", 1)
+            rawmode, pages = str(getattr(image, "tile", "")), _pages(image, path)
             bands = "RGB" if image.mode == "P" else image.mode
         if size[0] * size[1] > options.max_pixels:
             raise SourceTooLargeError(
@@ -112,6 +112,14 @@ class ImageSource(Source):
             return np.ones(lattice.shape.as_tuple(), dtype=np.bool_)
         size = (lattice.shape.w, lattice.shape.h)
         return np.asarray(Image.fromarray(alpha).resize(size, Image.Resampling.NEAREST)) > 0
+
+
+def _pages(image: Any, path: str) -> int:
+    try:
+        return int(getattr(image, "n_frames", 1))
+    except Exception as error:
+        # Pillow walks through all pages here, and meets the damaged ones with many kinds of errors.
+        raise CorruptSourceError(f"{path} is damaged: its pages cannot be counted ({error}); copy it again") from error
 
 
 def _open(path: str) -> Image.Image:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from filelock import FileLock, Timeout
 
 from infbrush_wsi.errors import ConfigError, OutputError, OutputExistsError
@@ -57,8 +59,9 @@ def train(
         ConfigError, DatasetError, SourceError, TrainingError: as their names say.
     """
     out = Path(out)
+    fresh = not out.exists()
     _prepare(config, out, resume)
-    accelerator = Accelerator(mixed_precision=config.optim.precision)
+    accelerator = _accelerator(config.optim.precision)
     lock = FileLock(out / ".lock")
     try:
         if accelerator.is_main_process:
@@ -72,6 +75,16 @@ def train(
         return loop.run()
     finally:
         lock.release()
+        if fresh and not checkpoints(out) and accelerator.is_main_process:
+            shutil.rmtree(out, ignore_errors=True)  # nothing was trained, so nothing is left
+
+
+def _accelerator(precision: str) -> Accelerator:
+    try:
+        return Accelerator(mixed_precision=precision)
+    except ValueError:  # an earlier run of this process had another precision, and accelerate remembers it
+        AcceleratorState._reset_state()
+        return Accelerator(mixed_precision=precision)
 
 
 def _assemble(

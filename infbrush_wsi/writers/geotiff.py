@@ -81,7 +81,7 @@ def _profile(rasterio: Any, lattice: Lattice, count: int, nodata: int | None) ->
     errors = require("rasterio.errors", extra="geo", purpose="write GeoTIFF")
     try:
         crs = None if lattice.crs is None else rasterio.crs.CRS.from_user_input(lattice.crs)
-    except errors.CRSError as error:
+    except (errors.CRSError, ValueError) as error:
         raise ConfigError(f"{lattice.crs!r} is not a coordinate reference system that GDAL knows: {error}") from error
     return {
         "driver": "GTiff", "dtype": "uint8", "count": count, "height": lattice.shape.h, "width": lattice.shape.w,

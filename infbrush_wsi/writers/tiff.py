@@ -61,10 +61,9 @@ def write_tiff(
     check_levels([level0], lattice)
     common = _format(level0.shape[2], compression) | {"software": software, "metadata": None}
     with _writing(path, level0, overwrite, progress) as (tiff, stream):
-        for level, shape in enumerate(stream.shapes):
+        for level in range(len(stream.shapes)):
             tiff.write(
-                stream.tiles(level),
-                shape=(*shape.as_tuple(), stream.channels),
+                **_pixels(stream, level),
                 subfiletype=int(level > 0),
                 description=None if level else to_description(provenance),
                 **common,
@@ -109,16 +108,15 @@ def write_ome_tiff(
     channels = level0.shape[2]
     common = _format(channels, compression)
     metadata: dict[str, Any] = {
-        "axes": "YXS", "Name": name, "Description": to_description(provenance),
+        "axes": "YX" if channels == 1 else "YXS", "Name": name, "Description": to_description(provenance),
         "SignificantBits": 8, **_physical_size(lattice),
     }  # fmt: skip
     if channels != 3:
         metadata["Channel"] = {"Name": ["; ".join(name_channels(channels, channel_names))]}
     with _writing(path, level0, overwrite, progress, ome=True) as (tiff, stream):
-        for level, shape in enumerate(stream.shapes):
+        for level in range(len(stream.shapes)):
             tiff.write(
-                stream.tiles(level),
-                shape=(*shape.as_tuple(), channels),
+                **_pixels(stream, level),
                 subifds=0 if level else len(stream.shapes) - 1,
                 subfiletype=int(level > 0),
                 metadata=None if level else metadata,
@@ -141,6 +139,14 @@ def _writing(
         tifffile.TiffWriter(draft, bigtiff=level0.nbytes > LARGEST_CLASSIC, ome=ome) as tiff,
     ):
         yield tiff, TileStream(level0, TILE, Path(scratch), progress)
+
+
+def _pixels(stream: TileStream, level: int) -> dict[str, Any]:
+    """Tiles and shape of a level; a single channel has no axis of its own in TIFF."""
+    shape, tiles = stream.shapes[level].as_tuple(), stream.tiles(level)
+    if stream.channels == 1:
+        return {"data": (tile[..., 0] for tile in tiles), "shape": shape}
+    return {"data": tiles, "shape": (*shape, stream.channels)}
 
 
 def _format(channels: int, compression: Compression) -> dict[str, Any]:

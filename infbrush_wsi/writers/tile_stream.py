@@ -54,10 +54,8 @@ class TileStream:
             for column in range(columns):
                 part = band[:, column * self.tile : (column + 1) * self.tile]
                 margin = ((0, self.tile - part.shape[0]), (0, self.tile - part.shape[1]), (0, 0))
+                self._count_one()  # before it is given: nobody may come back after the last one
                 yield np.pad(part, margin, mode="edge")
-                self._count_one()
-        if coarser is not None:
-            coarser.flush()
 
     def _band(self, level: int, start: int, stop: int) -> Pixels:
         if level:

@@ -1,0 +1,123 @@
+"""Every way out, read back by the libraries that will read it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from infbrush_wsi import open_source
+from infbrush_wsi.cli.provenance import record_of
+
+
+def pixels(path):
+    with open_source(path) as source:
+        h, w = source.level_shapes[0]
+        return source.read_region((0, 0), 0, (w, h))
+
+
+def block_means(image):
+    h, w, c = image.shape
+    return image.reshape(h // 16, 16, w // 16, 16, c).mean(axis=(1, 3))
+
+
+def run(cli, *arguments):
+    result = cli("export", *arguments)
+    assert result.exit_code == 0, result.output
+    return arguments[1]
+
+
+@pytest.mark.parametrize("name", ["out.png", "out.jpg", "out.ome.tif", "out.tif", "out.ome.zarr"])
+def test_every_format_keeps_size_pixel_size_and_provenance(cli, generated, tmp_path, name):
+    out = run(cli, generated, tmp_path / name)
+    if name in ("out.png", "out.ome.zarr"):
+        np.testing.assert_array_equal(pixels(out), pixels(generated))
+    else:  # the image of an untrained model is noise, of which JPEG keeps the means
+        assert np.abs(block_means(pixels(out)) - block_means(pixels(generated))).mean() < 4
+    with open_source(out) as source:
+        assert source.mpp == pytest.approx(1.0, rel=1e-3)
+        record = record_of(source)
+    assert record["synthetic"] is True
+    assert record["seed"] == 7
+    assert [p.name for p in tmp_path.iterdir()] == [name]
+
+
+def test_lossless_tiff_is_exact_in_openslide(cli, generated, tmp_path):
+    openslide = pytest.importorskip("openslide")
+    out = run(cli, generated, tmp_path / "out.tif", "--compression", "deflate")
+    with openslide.OpenSlide(out) as slide:
+        found = np.asarray(slide.read_region((0, 0), 0, slide.dimensions).convert("RGB"))
+    np.testing.assert_array_equal(found, pixels(generated))
+
+
+def test_versions_of_ome_zarr_convert_both_ways(cli, generated, tmp_path):
+    old = run(cli, generated, tmp_path / "old.ome.zarr", "--ome-version", "0.4")
+    new = run(cli, old, tmp_path / "new.ome.zarr")
+    assert (old / ".zgroup").is_file()
+    assert (new / "zarr.json").is_file()
+    np.testing.assert_array_equal(pixels(old), pixels(generated))
+    np.testing.assert_array_equal(pixels(new), pixels(generated))
+
+
+def test_a_raster_becomes_a_geotiff_in_its_place(cli, tmp_path):
+    rasterio = pytest.importorskip("rasterio")
+    from infbrush_wsi.phantom import write_phantom_raster
+
+    raster = write_phantom_raster(tmp_path / "aerial.tif", size=(300, 200))
+    out = run(cli, raster, tmp_path / "part.tif", "--region", "100,50,120,80")
+    with rasterio.open(out) as found, rasterio.open(raster) as whole:
+        assert found.crs == whole.crs
+        assert found.transform.c == 500_000 + 60
+        assert found.transform.f == 4_420_000 - 30
+        assert found.descriptions == ("red", "green", "blue", "nir")
+        np.testing.assert_array_equal(found.read(), whole.read()[:, 50:130, 100:220])
+
+
+def test_region_level_and_mpp_speak_of_the_same_place(cli, slides, tmp_path):
+    slide = slides / "Benign" / "Benign.tif"
+    whole = pixels(slide)
+    region = ["--region", "100,60,80,40"]
+    exact = np.asarray(Image.open(run(cli, slide, tmp_path / "a.png", *region)))
+    np.testing.assert_array_equal(exact, whole[60:100, 100:180])
+    level = np.asarray(Image.open(run(cli, slide, tmp_path / "b.png", *region, "--level", "1")))
+    coarse = np.asarray(Image.open(run(cli, slide, tmp_path / "c.png", *region, "--mpp", "2")))
+    expected = exact.reshape(20, 2, 40, 2, 3).mean(axis=(1, 3))
+    assert np.abs(level - expected).mean() < 5
+    assert level.shape == coarse.shape == (20, 40, 3)
+    np.testing.assert_array_equal(level, coarse)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--region", "0,0,301,10"], "not inside the image of 300 x 256"),
+        (["--region", "0,0,0,10"], "not inside the image"),
+        (["--region", "1,2,3"], "--region must be x,y,w,h"),
+        (["--level", "7"], "has no level 7"),
+        (["--level", "1", "--mpp", "2"], "not both"),
+    ],
+)
+def test_what_is_not_there_is_refused_and_leaves_nothing(cli, slides, tmp_path, options, message):
+    result = cli("export", slides / "Benign" / "Benign.tif", tmp_path / "out.png", *options)
+    assert result.exit_code == 1
+    assert message in result.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_existing_file_is_replaced_only_on_request(cli, generated, tmp_path):
+    out = tmp_path / "out.png"
+    out.write_text("mine")
+    assert cli("export", generated, out).exit_code == 1
+    assert out.read_text() == "mine"
+    run(cli, generated, out, "--overwrite")
+    assert Image.open(out).size == (96, 64)
+
+
+def test_the_copy_of_a_strange_image_does_not_carry_its_name(cli, tmp_path):
+    secret = tmp_path / "Jane_Doe.png"
+    Image.fromarray(np.full((64, 64, 3), 200, np.uint8)).save(secret)
+    out = run(cli, secret, tmp_path / "out.ome.zarr")
+    with open_source(out) as source:
+        record = record_of(source)
+    assert record["synthetic"] is False
+    assert "Jane" not in str(record)
