@@ -147,7 +147,7 @@ class Demo:
             with self._stage(f"generating {title}"):
                 canvas = pipe(
                     label, (self.size, self.size), seed=self.seed + number, num_inference_steps=self.steps,
-                    guidance_scale=1.0, tile=256,
+                    guidance_scale=1.0,
                 )  # fmt: skip
                 write(canvas, path, ome_version="0.4")
             with self._stage("opening the images again"):
