@@ -134,8 +134,8 @@ class MixedSampler(CoordinateSampler):
     window: int = 32
 
     def __post_init__(self) -> None:
-        if not 0 <= self.share <= 1 or self.window < 1:
-            raise ConfigError(f"mixed sampling needs 0 <= share <= 1 and window >= 1, not {self}")
+        if not 0 <= self.share <= 1 or not isinstance(self.window, int) or self.window < 1:
+            raise ConfigError(f"mixed sampling needs 0 <= share <= 1 and a whole window >= 1, not {self}")
 
     def draw(self, rng: np.random.Generator, shape: Shape, points: int, density: Density | None = None) -> Draw:
         """See `CoordinateSampler.draw`."""

@@ -47,7 +47,7 @@ class DataConfig(_Part):
     window: int = Field(default=128, ge=8)
     points: int = Field(default=4096, ge=1)
     sampler: Literal["mixed", "uniform", "halton", "stratified", "tissue"] = "mixed"
-    sampler_options: dict[str, float] = {}
+    sampler_options: dict[str, int | float] = {}
     tissue_fraction: float = Field(default=0.25, ge=0, le=1)
     flips: bool = True
     group_pattern: str | None = None

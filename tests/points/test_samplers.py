@@ -157,8 +157,9 @@ def test_unknown_sampler_and_options_are_refused() -> None:
         make_sampler("halton", share=0.5)
     with pytest.raises(ConfigError, match="0 <= share <= 1"):
         make_sampler("mixed", share=1.5)
-    with pytest.raises(ConfigError, match="window >= 1"):
-        make_sampler("mixed", window=0)
+    for window in (0, 8.0):
+        with pytest.raises(ConfigError, match="whole window >= 1"):
+            make_sampler("mixed", window=window)
 
 
 @settings(max_examples=40, deadline=None)
