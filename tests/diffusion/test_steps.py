@@ -132,6 +132,7 @@ class Gaussian:
 def test_order_of_convergence(name: str, order: float, prediction: Any) -> None:
     problem, counts = Gaussian(prediction), np.array([10, 20, 25, 40, 50, 100])
     errors = [problem.error(name, int(n)) for n in counts]
+    # The solver of second order begins and ends with a step of the first, which costs it some of its slope.
     slope = -np.polyfit(np.log(counts), np.log(errors), 1)[0]
     assert slope == pytest.approx(order, abs=0.35), errors
 
