@@ -41,7 +41,7 @@ class TrainingProgress:
         self._seconds: float | None = None
         self._told = time.monotonic()
         self._bar = Progress(
-            SpinnerColumn(), TextColumn("[bold]training"), BarColumn(bar_width=24),
+            SpinnerColumn(), TextColumn("[bold]training"), BarColumn(bar_width=16),
             TextColumn("{task.fields[line]}"), console=self.console, disable=not self.console.is_terminal,
         )  # fmt: skip
         self._task: TaskID | None = None
@@ -91,7 +91,7 @@ def counting(title: str, console: Console | None = None) -> Iterator[Callable[[i
         yield _plain(title, chosen)
         return
     columns: list[Any] = [
-        SpinnerColumn(), TextColumn(f"[bold]{title}"), BarColumn(bar_width=24),
+        SpinnerColumn(), TextColumn(f"[bold]{title}"), BarColumn(bar_width=16),
         TextColumn("{task.completed:.0f}/{task.total:.0f}"), TimeRemainingColumn(compact=True), TextColumn("left"),
     ]  # fmt: skip
     with Progress(*columns, console=chosen) as bar:

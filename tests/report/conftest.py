@@ -8,7 +8,6 @@ import pytest
 from infbrush_wsi.report.content import Check, Content, Pair, Raster
 from infbrush_wsi.report.crops import side_of
 
-
 CLASSES = ("Benign", "In & Situ")
 
 
