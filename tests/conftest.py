@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+
+# Before torch is imported: as the command line does, so that a busy machine does not make the tests many times slower.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 SMALL: dict[str, Any] = {
     "width": 8,
@@ -58,7 +62,7 @@ def small_info(denoiser: Any, **changes: Any) -> Any:
     return ModelInfo(**facts | changes)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_pipeline() -> Callable[..., Any]:
     """Make a pipeline of a small model; arguments of the denoiser by name, of its record as ``info``."""
 

@@ -7,7 +7,6 @@ import json
 import math
 import shutil
 import tempfile
-import threading
 import weakref
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from infbrush_wsi.canvas.level_array import LevelArray
+from infbrush_wsi.canvas.once import Once
 from infbrush_wsi.canvas.picture import build_pyramid, pyramid_shapes, sharpen
 from infbrush_wsi.canvas.spec import CanvasSpec, whole_pair
 from infbrush_wsi.canvas.state import StateArray
@@ -70,8 +70,7 @@ class Canvas:
         self._engine, self._sigma_px = engine, sigma_px
         self._provenance = dict(provenance or {})
         self._folder = _scratch_folder(self, workdir)
-        self._levels: list[StateArray] | None = None
-        self._lock = threading.Lock()
+        self._levels: Once[list[StateArray]] = Once()
 
     @property
     def lattice(self) -> Lattice:
@@ -109,7 +108,7 @@ class Canvas:
     @property
     def rendered(self) -> bool:
         """Whether the pixels exist already."""
-        return self._levels is not None
+        return self._levels.done
 
     def render(self, progress: Progress | None = None) -> Canvas:
         """Compute all pixels now.
@@ -123,22 +122,20 @@ class Canvas:
         Raises:
             OutputError: if the scratch disk is full; the room that was taken is given back.
         """
-        with self._lock:
-            if self._levels is None:
-                try:
-                    self._levels = self._compute(progress or self.progress)
-                except BaseException:
-                    for path in self._folder.iterdir():
-                        path.unlink()
-                    raise
+        self._levels.get(lambda: self._compute(progress or self.progress))
         return self
 
     def _compute(self, progress: Progress | None) -> list[StateArray]:
-        engine: StepEngine = self._engine(self._folder)
-        clean = engine.render(progress)
-        level0 = sharpen(clean, self._sigma_px, self.spec.tile, self._folder / "level-0.raw")
-        clean.remove()
-        return build_pyramid(level0, pyramid_shapes(self.spec.shape), self.spec.tile, self._folder)
+        try:
+            engine: StepEngine = self._engine(self._folder)
+            clean = engine.render(progress)
+            level0 = sharpen(clean, self._sigma_px, self.spec.tile, self._folder / "level-0.raw")
+            clean.remove()
+            return build_pyramid(level0, pyramid_shapes(self.spec.shape), self.spec.tile, self._folder)
+        except BaseException:
+            for path in self._folder.iterdir():
+                path.unlink()
+            raise
 
     def read_region(self, location: tuple[int, int], level: int, size: tuple[int, int]) -> NDArray[np.uint8]:
         """Pixels of a region.
@@ -251,9 +248,7 @@ class Canvas:
         )
 
     def _stored(self, level: int) -> StateArray:
-        self.render()
-        assert self._levels is not None  # noqa: S101
-        return self._levels[level]
+        return self._levels.get(lambda: self._compute(self.progress))[level]
 
     def _shape(self, level: int) -> Shape:
         if not 0 <= level < self.level_count:
