@@ -90,9 +90,7 @@ class InfBrushDenoiser(ModelMixin, ConfigMixin):
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         _check(kernel_size, grid_pitch, blocks)
-        _check_choice("cano", cano, get_args(CanoKind))
-        _check_choice("position", position, get_args(Position))
-        _check_choice("transfer", transfer, get_args(Transfer))
+        _check_choices(cano, position, transfer)
         self.save_memory = False
         self.time_features = Timesteps(TIME_FREQUENCIES, flip_sin_to_cos=True, downscale_freq_shift=0)
         self.time_embedding = TimestepEmbedding(TIME_FREQUENCIES, embedding_width, act_fn="gelu")
@@ -233,9 +231,14 @@ class InfBrushDenoiser(ModelMixin, ConfigMixin):
         return finish
 
 
-def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise ConfigError(f"{name} must be one of {', '.join(choices)}, not {value!r}")
+def _check_choices(cano: str, position: str, transfer: str) -> None:
+    for name, value, kind in (
+        ("cano", cano, CanoKind),
+        ("position", position, Position),
+        ("transfer", transfer, Transfer),
+    ):
+        if value not in get_args(kind):
+            raise ConfigError(f"{name} must be one of {', '.join(get_args(kind))}, not {value!r}")
 
 
 def _check(kernel_size: int, grid_pitch: float, blocks: int) -> None:
