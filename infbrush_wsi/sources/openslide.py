@@ -22,7 +22,8 @@ from infbrush_wsi.sources.tiff import check_complete, microscopic, tiff_info
 
 SLIDE_ONLY = (".svs", ".ndpi", ".mrxs", ".scn", ".vms", ".vmu", ".bif", ".czi", ".svslide", ".dcm")
 BLOCK = 1024
-CACHE_BYTES = 2**27
+CACHE_BYTES = 2**25
+"""More would only make memory follow the size of the slide: training reads each tile once, into the pixel cache."""
 WHITE = 255
 
 
