@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -85,6 +86,7 @@ def test_gradients_by_finite_differences() -> None:
 def test_self_attention_equals_its_definition(supports: Any) -> None:
     layer = randomised(SelfAttentionOperator(8, 2))
     support = supports.scattered(Shape(16, 16), 20, batch=2)
+    support = replace(support, area=1 + 9 * torch.rand(2, 20))
     x = torch.randn(2, 20, 8, dtype=torch.float64)
     q, k, v = layer.maps(layer.norm(x)).chunk(3, -1)
     q, k, v = feature_softmax(q, 2), feature_softmax(k, 2), split_heads(v, 2)
@@ -117,6 +119,7 @@ def test_self_attention_over_tiles_equals_the_whole(supports: Any) -> None:
 def test_cano_equals_its_definition(supports: Any) -> None:
     layer = randomised(CrossAttentionNeuralOperator(8, 2, {"a": 5, "here": 6}, frozenset({"here"})))
     support = supports.scattered(Shape(16, 16), 20, batch=2)
+    support = replace(support, area=1 + 9 * torch.rand(2, 20))
     x = torch.randn(2, 20, 8, dtype=torch.float64)
     tokens = {"a": torch.randn(2, 7, 5, dtype=torch.float64), "here": torch.randn(2, 20, 6, dtype=torch.float64)}
     q = feature_softmax(layer.query(layer.norm(x)), 2)
