@@ -1,6 +1,8 @@
 """Draw peak memory and time of a training step against the size of the image, from the JSON of train_step.py.
 
-python benchmarks/plot.py [--json PATH] [--out PATH]
+    python benchmarks/plot.py [--json PATH] [--out PATH]
+
+Dashed lines are ten per cent below and above the smallest size.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ RESULTS = Path(__file__).parent / "results"
 
 
 def draw(record: dict[str, Any], out: Path) -> None:
-    """Two panels; dashed lines ten per cent above and below the smallest size."""
+    """One panel for memory, one for time."""
     import matplotlib
 
     matplotlib.use("Agg")

@@ -47,7 +47,7 @@ def small_info(denoiser: Any, **changes: Any) -> Any:
     from infbrush_wsi.models.info import ModelInfo
 
     channels = int(denoiser.config.channels)
-    process = {"data_std": 0.4, "data_mean": [0.3, 0.1, 0.2, 0.0][:channels]}
+    process = {"data_std": 0.25, "data_mean": [0.1, -0.1, 0.0, 0.05][:channels]}
     facts: dict[str, Any] = {
         "system": "infbrush",
         "spacing": (0.5,),

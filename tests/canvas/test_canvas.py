@@ -94,7 +94,9 @@ def test_a_thumbnail_has_the_longer_side_asked_for(canvas, levels, max_side):
     assert image.dtype == np.uint8
     assert image.shape[1:] == (longer, 3)
     assert abs(image.shape[0] - 41 * longer / 613) < 1
-    np.testing.assert_allclose(image.mean(axis=(0, 1)), levels[0].mean(axis=(0, 1)), atol=4)
+    source = [level for level in levels if level.shape[1] >= longer][-1]
+    # Bands differ by 30 grey values; borders, a large part of so thin an image, weigh a little more or less.
+    np.testing.assert_allclose(image.mean(axis=(0, 1)), source.mean(axis=(0, 1)), atol=6)
 
 
 def test_a_thumbnail_of_no_size_is_refused(canvas):
