@@ -32,7 +32,7 @@ def demo(
     source: Sources = None,
     minutes: Annotated[float, typer.Option(help="Of training.")] = 2.0,
     size: Annotated[int, typer.Option(help="Side of the phantom slides and of the generated images.")] = 2048,
-    steps: Annotated[int, typer.Option(help="Sampler steps.")] = 8,
+    steps: Annotated[int, typer.Option(help="Sampler steps.")] = 6,
     mpp: Mpp = None,
     assume_mpp: AssumeMpp = None,
     seed: Annotated[int, typer.Option(help="Of phantom, training and noise.")] = 0,
