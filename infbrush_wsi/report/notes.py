@@ -23,9 +23,9 @@ def notes(steps: int, seconds: float, *, phantom: bool) -> list[str]:
     if steps < LONG_RUN:
         paragraphs.append(
             "So short a run shows that the way from slide to slide works, not what the method can do. Expect the "
-            "colours of the stain and some of the coarse architecture; nuclei are soft or missing, glands are not "
-            "closed, and classes may look more alike than they are. Longer training mends that step by step: "
-            "infbrush train --resume goes on from here."
+            "colours of the stain and dark spots where nuclei would be, under a grain of colour noise that a longer "
+            "training removes; glands are not closed, and classes may look more alike than they are. "
+            "To go on from here: infbrush train --resume --minutes 60 --out DEMO/model."
         )
     if phantom:
         paragraphs.append(
