@@ -102,7 +102,7 @@ class InfBrushPipeline:
             scheduler: 'dpmsolver++' or 'ddim'.
             eta: DDIM's share of fresh noise.
             origin: (x, y) of the top left corner in CRS units, for a georeferenced raster (north up).
-            crs: CRS of the result; None: the model's.
+            crs: CRS of the result; None: the model's if `origin` is given, else none (an image without a place).
             tile: side of the tiles that are evaluated at a time.
             workdir: folder for scratch files; None: the system's temporary folder.
             precision: 'float32' or 'bfloat16' (the network only).
