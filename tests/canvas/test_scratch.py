@@ -136,7 +136,7 @@ sys.path.insert(0, sys.argv[1])
 from conftest import small_denoiser, small_info
 from infbrush_wsi.models.bundle import ModelBundle
 from infbrush_wsi.pipelines.infbrush import InfBrushPipeline
-denoiser = small_denoiser()
+denoiser = small_denoiser(grid_pitch=16.0)  # a coarse grid: its U-Net rightly grows with the canvas
 pipeline = InfBrushPipeline(ModelBundle(denoiser, small_info(denoiser), ""))
 def peak(side):
     canvas = pipeline(size=(side, side), num_inference_steps=1, tile=64)
