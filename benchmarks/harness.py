@@ -1,0 +1,96 @@
+"""What every benchmark shares: options, timing of alternatives side by side, the machine, and the JSON."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).parent / "results"
+POINTS = 65_536
+"""Points of one image in a training step, as published."""
+
+
+def quiet_threads() -> None:
+    """Let waiting threads sleep, as the command line does. Call it before torch is imported.
+
+    Threads that spin while they wait measure the other processes of the machine.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+def make_parser(description: str | None) -> argparse.ArgumentParser:
+    """A parser with the two options that every benchmark takes."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="less of it, in under a minute; no file without --json")
+    parser.add_argument("--json", type=Path, default=None, help="where to write the numbers (default: results/)")
+    return parser
+
+
+def compare(calls: Mapping[str, Callable[[], object]], repeat: int, warm_up: int = 1) -> dict[str, float]:
+    """Median seconds of each call. The calls take turns, so that a slow minute of the machine meets all of them."""
+    for _ in range(warm_up):
+        for call in calls.values():
+            call()
+    times: dict[str, list[float]] = {name: [] for name in calls}
+    for _ in range(repeat):
+        for name, call in calls.items():
+            start = time.perf_counter()
+            call()
+            times[name].append(time.perf_counter() - start)
+    return {name: statistics.median(values) for name, values in times.items()}
+
+
+def machine() -> dict[str, Any]:
+    """What the numbers depend on besides the code."""
+    import numba
+    import torch
+
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+    model = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine())
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    commit = subprocess.run(
+        ["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True, check=False
+    )
+    return {
+        "cpu": model,
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "cores": cores,
+        "load_average": os.getloadavg()[0],
+        "torch": torch.__version__,
+        "torch_threads": torch.get_num_threads(),
+        "numba": numba.__version__,
+        "python": platform.python_version(),
+        "commit": commit.stdout.strip(),
+    }
+
+
+def finish(
+    name: str, options: argparse.Namespace, ratios: Mapping[str, float], results: Any, facts: Mapping[str, Any] = {}
+) -> None:
+    """Print the ratios and write the record.
+
+    Args:
+        name: of the benchmark; the file is ``results/<name>.json`` unless `options` say another.
+        options: of `make_parser`.
+        ratios: flat, by key.
+        results: everything measured.
+        facts: settings that the numbers depend on.
+    """
+    for key, value in ratios.items():
+        print(f"{key} = {value:.3f}")
+    path = options.json or (None if options.quick else RESULTS / f"{name}.json")
+    if path is None:
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    record = {"benchmark": name, "quick": options.quick, "ratios": {k: round(v, 4) for k, v in ratios.items()}}
+    record |= {**facts, "machine": machine(), "results": results}
+    path.write_text(json.dumps(record, indent=2) + "\n")
+    print(path)
