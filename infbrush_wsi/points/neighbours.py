@@ -1,7 +1,8 @@
 """Who lies in whose k x k neighbourhood: a CSR map from coordinates, in memory proportional to the points.
 
-Points are sorted row-major, so the neighbours of a point in one row of its neighbourhood are a contiguous run that a
-binary search finds. No lattice-sized table is needed: 65,536 points cost the same on 512² and on 100,000².
+Points are sorted row-major, so the neighbours of a point in one row of its neighbourhood are a contiguous run, and the
+runs of the next point begin no earlier: one sweep with a cursor for each row finds them all. Neither a table of the
+lattice nor a hash is needed, and 65,536 points cost the same on 512² and on 100,000².
 """
 
 from __future__ import annotations
@@ -42,68 +43,72 @@ def build_neighbours(index_yx: NDArray[np.int32], kernel_size: int) -> Neighbour
         index_yx: (N, 2) int32 distinct lattice points, sorted row-major.
         kernel_size: odd k.
     """
-    radius = kernel_size // 2
-    index = np.ascontiguousarray(index_yx, np.int32)
-    row_start, rows = _rows(index)
-    degree = _count(index, row_start, rows, radius)
-    indptr = np.zeros(len(index) + 1, np.int64)
-    np.cumsum(degree, out=indptr[1:])
-    indices, taps = _fill(index, row_start, rows, radius, indptr)
-    return NeighbourMap(indptr, indices, taps, kernel_size)
-
-
-def _rows(index: NDArray[np.int32]) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-    """Where each occupied row begins in the sorted points, and which row it is."""
-    rows, start = np.unique(index[:, 0], return_index=True)
-    return np.append(start, len(index)).astype(np.int64), rows.astype(np.int32)
+    index = np.asarray(index_yx, np.int32)
+    row_start, rows = _rows(np.ascontiguousarray(index[:, 0]))
+    arrays = _sweep(np.ascontiguousarray(index[:, 1]), row_start, rows, kernel_size // 2)
+    return NeighbourMap(*arrays, kernel_size)
 
 
 @numba.njit(cache=True, nogil=True)
-def _run(index, row_start, rows, y, x_low, x_high):  # type: ignore[no-untyped-def] # pragma: no cover
-    """Half-open range of points with row y and column in [x_low, x_high]."""
-    r = np.searchsorted(rows, y)
-    if r == len(rows) or rows[r] != y:
-        return 0, 0
-    low, high = row_start[r], row_start[r + 1]
-    a, b = low, high
-    while a < b:
-        m = (a + b) // 2
-        if index[m, 1] < x_low:
-            a = m + 1
-        else:
-            b = m
-    first = a
-    while a < high and index[a, 1] <= x_high:
-        a += 1
-    return first, a
+def _rows(y):  # type: ignore[no-untyped-def] # pragma: no cover
+    """Where each occupied row begins in the sorted points (and where the last one ends), and which row it is."""
+    start = np.empty(len(y) + 1, np.int64)
+    rows = np.empty(len(y), np.int32)
+    count = 0
+    for i in range(len(y)):
+        if i == 0 or y[i] != y[i - 1]:
+            start[count] = i
+            rows[count] = y[i]
+            count += 1
+    start[count] = len(y)
+    return start[: count + 1], rows[:count]
 
 
 @numba.njit(cache=True, nogil=True)
-def _count(index, row_start, rows, radius):  # type: ignore[no-untyped-def] # pragma: no cover
-    degree = np.empty(len(index), np.int64)
-    for i in range(len(index)):
-        total = 0
-        for dy in range(-radius, radius + 1):
-            a, b = _run(index, row_start, rows, index[i, 0] + dy, index[i, 1] - radius, index[i, 1] + radius)
-            total += b - a
-        degree[i] = total
-    return degree
-
-
-@numba.njit(cache=True, nogil=True)
-def _fill(index, row_start, rows, radius, indptr):  # type: ignore[no-untyped-def] # pragma: no cover
-    indices = np.empty(indptr[-1], np.int32)
-    taps = np.empty(indptr[-1], np.int16)
+def _sweep(x, row_start, rows, radius):  # type: ignore[no-untyped-def] # pragma: no cover
+    """One pass over the points in order; a cursor for each row offset only ever moves forward."""
     k = 2 * radius + 1
-    for i in range(len(index)):
-        at = indptr[i]
+    indptr = np.zeros(len(x) + 1, np.int64)
+    capacity = 4 * len(x) + k * k
+    indices, taps = np.empty(capacity, np.int32), np.empty(capacity, np.int16)
+    near = np.zeros(k, np.int64)  # index of the occupied row at or after row y + dy
+    cursor, stop, offset = np.zeros(k, np.int64), np.zeros(k, np.int64), np.zeros(k, np.int64)
+    at = 0
+    for r in range(len(rows)):
+        lines = 0
         for dy in range(-radius, radius + 1):
-            a, b = _run(index, row_start, rows, index[i, 0] + dy, index[i, 1] - radius, index[i, 1] + radius)
-            for j in range(a, b):
-                indices[at] = j
-                taps[at] = (dy + radius) * k + (index[j, 1] - index[i, 1] + radius)
-                at += 1
-    return indices, taps
+            b = near[dy + radius]
+            while b < len(rows) and rows[b] < rows[r] + dy:
+                b += 1
+            near[dy + radius] = b
+            if b < len(rows) and rows[b] == rows[r] + dy:
+                cursor[lines], stop[lines] = row_start[b], row_start[b + 1]
+                offset[lines] = (dy + radius) * k + radius
+                lines += 1
+        for i in range(row_start[r], row_start[r + 1]):
+            if at + k * k > capacity:
+                indices, taps = _doubled(indices), _doubled(taps)
+                capacity = len(indices)
+            here = x[i]
+            for line in range(lines):
+                j, end = cursor[line], stop[line]
+                while j < end and x[j] < here - radius:
+                    j += 1
+                cursor[line] = j
+                while j < end and x[j] <= here + radius:
+                    indices[at] = j
+                    taps[at] = offset[line] + x[j] - here
+                    at += 1
+                    j += 1
+            indptr[i + 1] = at
+    return indptr, indices[:at].copy(), taps[:at].copy()
+
+
+@numba.njit(cache=True, nogil=True)
+def _doubled(values):  # type: ignore[no-untyped-def] # pragma: no cover
+    out = np.empty(2 * len(values), values.dtype)
+    out[: len(values)] = values
+    return out
 
 
 def join_neighbours(maps: list[NeighbourMap]) -> NeighbourMap:
