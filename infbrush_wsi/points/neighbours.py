@@ -45,8 +45,8 @@ def build_neighbours(index_yx: NDArray[np.int32], kernel_size: int) -> Neighbour
     """
     index = np.asarray(index_yx, np.int32)
     row_start, rows = _rows(np.ascontiguousarray(index[:, 0]))
-    arrays = _sweep(np.ascontiguousarray(index[:, 1]), row_start, rows, kernel_size // 2)
-    return NeighbourMap(*arrays, kernel_size)
+    indptr, indices, taps = _sweep(np.ascontiguousarray(index[:, 1]), row_start, rows, kernel_size // 2)
+    return NeighbourMap(indptr, indices, taps, kernel_size)
 
 
 @numba.njit(cache=True, nogil=True)

@@ -15,7 +15,8 @@ from infbrush_wsi.conditioning.condition import ConditionBatch
 from infbrush_wsi.domain import Shape
 from infbrush_wsi.errors import ConditionError, ConfigError
 from infbrush_wsi.models.infbrush import InfBrushDenoiser
-from infbrush_wsi.models.infbrush.block import modulated_norm
+from infbrush_wsi.models.infbrush.block import affine
+from infbrush_wsi.operators.pointwise import modulated_norm
 from infbrush_wsi.points.support import ScatterSupport, SparseMatrix
 
 T = torch.tensor([400])
@@ -177,7 +178,7 @@ def test_joined_modulation_equals_norm_then_modulation() -> None:
     torch.nn.init.normal_(norm.weight)
     torch.nn.init.normal_(norm.bias)
     x, scale, shift = torch.randn(2, 9, 6), torch.randn(2, 1, 6), torch.randn(2, 1, 6)
-    torch.testing.assert_close(modulated_norm(norm, x, scale, shift), norm(x) * (1 + scale) + shift)
+    torch.testing.assert_close(modulated_norm(x, *affine(norm, scale, shift)), norm(x) * (1 + scale) + shift)
 
 
 @pytest.mark.parametrize(

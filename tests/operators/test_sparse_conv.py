@@ -14,7 +14,6 @@ from infbrush_wsi.domain import Shape
 from infbrush_wsi.errors import ConfigError
 from infbrush_wsi.operators.sparse_conv import DepthwiseConv
 from infbrush_wsi.operators.sparse_conv.dispatch import choose_backend, sparse_depthwise_conv
-from infbrush_wsi.operators.sparse_conv.numba_kernel import SparseDepthwiseNumba
 from infbrush_wsi.operators.sparse_conv.reference import sparse_depthwise_reference
 from infbrush_wsi.operators.sparse_conv.rescale import rescaled_kernel, rescaled_side
 
@@ -67,19 +66,19 @@ def test_non_contiguous_values_and_gradients(supports: Any) -> None:
     w2 = weight.detach().T.contiguous().T.requires_grad_()
     upstream = torch.randn(6, 200, dtype=torch.float64).T
     expected = torch.autograd.grad(sparse_depthwise_reference(x, weight, neighbours), (x, weight), upstream)
-    found = torch.autograd.grad(SparseDepthwiseNumba.apply(x2, w2, neighbours), (x2, w2), upstream)
+    found = torch.autograd.grad(sparse_depthwise_conv(x2, w2, neighbours, "numba"), (x2, w2), upstream)
     for a, b in zip(found, expected, strict=True):
         torch.testing.assert_close(a, b)
 
 
 def test_gradients_by_finite_differences(supports: Any) -> None:
     x, weight, neighbours = case(supports, 12, 2, 5, torch.float64)
-    assert torch.autograd.gradcheck(lambda a, b: SparseDepthwiseNumba.apply(a, b, neighbours), (x, weight))
+    assert torch.autograd.gradcheck(lambda a, b: sparse_depthwise_conv(a, b, neighbours, "numba"), (x, weight))
 
 
 def test_only_wanted_gradients_are_computed(supports: Any) -> None:
     x, weight, neighbours = case(supports, 50, 4, 5, torch.float32)
-    out = SparseDepthwiseNumba.apply(x.detach(), weight, neighbours)
+    out = sparse_depthwise_conv(x.detach(), weight, neighbours, "numba")
     (gradient,) = torch.autograd.grad(out.sum(), weight)
     expected = torch.autograd.grad(sparse_depthwise_reference(x, weight, neighbours).sum(), weight)[0]
     torch.testing.assert_close(gradient, expected, rtol=1e-4, atol=1e-4)
@@ -93,7 +92,7 @@ def test_bits_do_not_depend_on_the_number_of_threads(supports: Any) -> None:
     for threads in (1, 2) if numba.config.NUMBA_NUM_THREADS > 1 else (1,):
         try:
             torch.set_num_threads(threads)  # numba follows, see `torch_threads`
-            out = SparseDepthwiseNumba.apply(x, weight, neighbours)
+            out = sparse_depthwise_conv(x, weight, neighbours, "numba")
             results.append((out, *torch.autograd.grad(out, (x, weight), upstream)))
         finally:
             torch.set_num_threads(before)

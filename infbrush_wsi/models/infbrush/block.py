@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from infbrush_wsi.operators.pointwise import blockwise_residual, linear, modulated_norm
 from infbrush_wsi.operators.sparse_conv import DepthwiseConv
 from infbrush_wsi.points.support import Support
 
@@ -47,21 +48,23 @@ class PointBlock(nn.Module):
 
     def _run(self, x: Tensor, support: Support, embedding: Tensor, skip: Tensor | None) -> Tensor:
         if self.join is not None and skip is not None:
-            x = self.join(torch.cat([x, skip], dim=-1))
+            x = _joined(self.join, x, skip)
         s1, b1, s2, b2 = self.modulation(F.gelu(embedding)).unsqueeze(1).chunk(4, dim=-1)
-        x = x + self.conv(modulated_norm(self.norm1, x, s1, b1), support)
-        return x + self.contract(F.gelu(self.expand(modulated_norm(self.norm2, x, s2, b2))))  # type: ignore[no-any-return]
+        x = self.conv(modulated_norm(x, *affine(self.norm1, s1, b1)), support, residual=x)
+        shared = (self.expand.weight, self.expand.bias)
+        return blockwise_residual(_expanded, x, affine(self.norm2, s2, b2), shared, self.contract)
 
 
-def modulated_norm(norm: nn.LayerNorm, x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
-    """``norm(x) (1 + scale) + shift`` with the affine parts joined first: one pass over the points less.
+def affine(norm: nn.LayerNorm, scale: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
+    """Weight and bias of ``norm(x) (1 + scale) + shift`` as one scale and one shift, (B, 1, C) each."""
+    return norm.weight * (1 + scale), norm.bias * (1 + scale) + shift
 
-    Args:
-        norm: layer norm over C.
-        x: (B, N, C).
-        scale: (B, 1, C).
-        shift: (B, 1, C).
-    """
-    weight = norm.weight * (1 + scale)
-    bias = norm.bias * (1 + scale) + shift
-    return torch.addcmul(bias, F.layer_norm(x, norm.normalized_shape, eps=norm.eps), weight)
+
+def _expanded(x: Tensor, scale: Tensor, shift: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    return F.gelu(linear(modulated_norm(x, scale, shift), weight, bias))
+
+
+def _joined(join: nn.Linear, x: Tensor, skip: Tensor) -> Tensor:
+    """``join`` of both side by side, without laying them side by side in memory."""
+    first, second = join.weight.split(x.shape[-1], dim=1)
+    return linear(x, first, join.bias) + linear(skip, second)

@@ -2,36 +2,52 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from importlib.util import find_spec
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
 from infbrush_wsi.errors import ConfigError
-from infbrush_wsi.operators.sparse_conv.numba_kernel import SparseDepthwiseNumba
-from infbrush_wsi.operators.sparse_conv.reference import sparse_depthwise_reference
+from infbrush_wsi.operators.sparse_conv.op import sparse_depthwise
 from infbrush_wsi.points.support import Neighbours
 
-Backend = Literal["numba", "reference"]
+Backend = Literal["numba", "triton", "reference"]
 
 
 def choose_backend(x: Tensor) -> tuple[Backend, str]:
     """The back end for values like `x`, and the reason."""
+    if x.device.type == "cuda":
+        if x.dtype not in (torch.float32, torch.bfloat16, torch.float16):
+            return "reference", f"the Triton kernel knows float32, bfloat16 and float16, values are {x.dtype}"
+        if find_spec("triton") is None:
+            return "reference", "triton is not installed"
+        return "triton", f"{x.dtype} on a GPU"
     if x.device.type != "cpu":
-        return "reference", f"the numba kernel runs on the CPU only, values are on {x.device}"
+        return "reference", f"no kernel for {x.device.type}"
     if x.dtype not in (torch.float32, torch.float64):
         return "reference", f"the numba kernel knows float32 and float64, values are {x.dtype}"
-    return "numba", "values are float32 or float64 on the CPU"
+    return "numba", f"{x.dtype} on the CPU"
 
 
-def sparse_depthwise_conv(x: Tensor, weight: Tensor, neighbours: Neighbours, backend: Backend | None = None) -> Tensor:
-    """``out_i = Σ_j w[tap(i, j)] * x_j``, computed only at the given points (submanifold).
+def sparse_depthwise_conv(
+    x: Tensor,
+    weight: Tensor,
+    neighbours: Neighbours,
+    backend: Backend | None = None,
+    *,
+    full: float = 0.0,
+    residual: Tensor | None = None,
+) -> Tensor:
+    """``out_i = r_i + (full / n_i) Σ_j w[tap(i, j)] x_j``, computed only at the given points (submanifold).
 
     Args:
         x: (N, C) values of all points of the batch.
         weight: (k * k, C).
         neighbours: who is whose neighbour, with kernel size k.
         backend: force one; None: `choose_backend`.
+        full: number of neighbours that counts as full density (``full / n_i`` is one over it); 0: plain sums.
+        residual: (N, C) to add; None: nothing.
 
     Returns:
         (N, C), dtype of `x`.
@@ -40,8 +56,8 @@ def sparse_depthwise_conv(x: Tensor, weight: Tensor, neighbours: Neighbours, bac
         ConfigError: for an unknown back end.
     """
     backend = backend or choose_backend(x)[0]
-    if backend == "numba":
-        return SparseDepthwiseNumba.apply(x, weight, neighbours)  # type: ignore[no-any-return,no-untyped-call]
-    if backend == "reference":
-        return sparse_depthwise_reference(x, weight.to(x.dtype), neighbours)
-    raise ConfigError(f"no sparse convolution back end is called {backend!r}; choose 'numba' or 'reference'")
+    if backend not in get_args(Backend):
+        choices = ", ".join(map(repr, get_args(Backend)))
+        raise ConfigError(f"no sparse convolution back end is called {backend!r}; choose one of {choices}")
+    n = neighbours
+    return sparse_depthwise(x, weight.to(x.dtype), n.indptr, n.indices, n.taps, residual, full, False, backend)  # type: ignore[no-any-return]

@@ -34,22 +34,28 @@ class DepthwiseConv(nn.Module):
         """How many pixels of a lattice with `ratio` pixels per training pixel an output looks away."""
         return rescaled_side(self.kernel_size, ratio) // 2
 
-    def forward(self, x: Tensor, support: Support) -> Tensor:
-        """(B, N, C) → (B, N, C)."""
+    def forward(self, x: Tensor, support: Support, residual: Tensor | None = None) -> Tensor:
+        """(B, N, C) → (B, N, C); `residual` is added to the result."""
         kernel = rescaled_kernel(self.weight, support.ratio)
         if isinstance(support, LatticeSupport):
-            out = dense_depthwise(x, kernel, support)
-            side = kernel.shape[-1]
-            if side == self.kernel_size and not near_border(support, side):
-                return out  # every neighbourhood is full: the density is one
-            return out / dense_density(support, side, self.kernel_size).to(x.dtype)
-        return self._scattered(x, kernel, support)
+            out = self._dense(x, kernel, support)
+            return out if residual is None else out + residual
+        return self._scattered(x, kernel, support, residual)
 
-    def _scattered(self, x: Tensor, kernel: Tensor, support: ScatterSupport) -> Tensor:
+    def _dense(self, x: Tensor, kernel: Tensor, support: LatticeSupport) -> Tensor:
+        out = dense_depthwise(x, kernel, support)
+        side = kernel.shape[-1]
+        if side == self.kernel_size and not near_border(support, side):
+            return out  # every neighbourhood is full: the density is one
+        return out / dense_density(support, side, self.kernel_size).to(x.dtype)
+
+    def _scattered(self, x: Tensor, kernel: Tensor, support: ScatterSupport, residual: Tensor | None) -> Tensor:
         taps = kernel.permute(1, 2, 0).reshape(-1, kernel.shape[0])
         flat = x.reshape(-1, x.shape[-1])
         if flat.dtype == torch.bfloat16 and flat.device.type == "cpu":
             flat = flat.float()
-        out = sparse_depthwise_conv(flat, taps.to(flat.dtype), support.neighbours)
-        density = support.neighbours.indptr.diff().to(flat.dtype) / self.kernel_size**2
-        return (out / density[:, None]).reshape(x.shape).to(x.dtype)
+        if residual is not None:
+            residual = residual.reshape(flat.shape).to(flat.dtype)
+        full = float(self.kernel_size**2)
+        out = sparse_depthwise_conv(flat, taps, support.neighbours, full=full, residual=residual)
+        return out.reshape(x.shape).to(x.dtype)

@@ -1,4 +1,4 @@
-"""The convolution on the CPU: numba kernels over CSR pairs, forward and both gradients.
+"""The convolution on the CPU: numba kernels over CSR pairs.
 
 Work is cut into a fixed number of row blocks and partial weight gradients are added in block order, so the result
 does not depend on the number of threads.
@@ -14,24 +14,66 @@ import torch
 from torch import Tensor
 
 from infbrush_wsi.operators.torch_threads import torch_threads
-from infbrush_wsi.points.support import Neighbours
 
 ROW_BLOCKS = 32
+FAST = {"contract", "nsz"}
+"""A product and a sum may become one instruction; the order of the sums stays."""
 
 
-@numba.njit(parallel=True, cache=True)
-def _convolve(x, weight, indptr, indices, taps, out):  # type: ignore[no-untyped-def] # pragma: no cover
+def convolve(
+    x: Tensor,
+    weight: Tensor,
+    indptr: Tensor,
+    indices: Tensor,
+    taps: Tensor,
+    residual: Tensor | None,
+    full: float,
+    flip: bool,
+) -> Tensor:
+    """See `op.sparse_depthwise`; float32 or float64 on the CPU."""
+    out = torch.empty_like(x, memory_format=torch.contiguous_format)
+    values, rest = _array(x), _array(x if residual is None else residual)
+    pairs = (indptr.numpy(), indices.numpy(), taps.numpy())
+    factor = values.dtype.type(full)
+    with torch_threads():
+        _convolve(
+            values, _array(weight.flip(0) if flip else weight), *pairs, rest, residual is not None, factor, out.numpy()
+        )
+    return out
+
+
+def weight_gradient(x: Tensor, upstream: Tensor, indptr: Tensor, indices: Tensor, taps: Tensor, size: int) -> Tensor:
+    """See `op.sparse_depthwise_weight`; float32 or float64 on the CPU."""
+    values = _array(x)
+    partial = np.zeros((ROW_BLOCKS, size, x.shape[1]), values.dtype)
+    with torch_threads():
+        _weight_gradient(values, _array(upstream), indptr.numpy(), indices.numpy(), taps.numpy(), partial)
+    return torch.from_numpy(partial.sum(axis=0))
+
+
+@numba.njit(parallel=True, cache=True, fastmath=FAST)
+def _convolve(x, weight, indptr, indices, taps, residual, add, full, out):  # type: ignore[no-untyped-def] # pragma: no cover
+    # Unsigned indices: numba would ask of signed ones whether they count from the end.
     channels = x.shape[1]
     for i in numba.prange(len(indptr) - 1):
-        row = out[i]
-        for p in range(indptr[i], indptr[i + 1]):
-            source = x[indices[p]]
-            tap = weight[taps[p]]
+        row, rest = out[i], residual[i]
+        first, last = np.uint64(indptr[i]), np.uint64(indptr[i + 1])
+        for c in range(channels):
+            row[c] = 0
+        for p in range(first, last):
+            source, tap = x[np.uint64(indices[p])], weight[np.uint64(taps[p])]
             for c in range(channels):
                 row[c] += source[c] * tap[c]
+        scale = full / x.dtype.type(last - first) if full > 0 else x.dtype.type(1)
+        if add:
+            for c in range(channels):
+                row[c] = rest[c] + scale * row[c]
+        elif full > 0:
+            for c in range(channels):
+                row[c] *= scale
 
 
-@numba.njit(parallel=True, cache=True)
+@numba.njit(parallel=True, cache=True, fastmath=FAST)
 def _weight_gradient(x, gradient, indptr, indices, taps, partial):  # type: ignore[no-untyped-def] # pragma: no cover
     rows = len(indptr) - 1
     channels = x.shape[1]
@@ -40,49 +82,10 @@ def _weight_gradient(x, gradient, indptr, indices, taps, partial):  # type: igno
         mine = partial[b]
         for i in range(b * rows // blocks, (b + 1) * rows // blocks):
             g = gradient[i]
-            for p in range(indptr[i], indptr[i + 1]):
-                source = x[indices[p]]
-                tap = mine[taps[p]]
+            for p in range(np.uint64(indptr[i]), np.uint64(indptr[i + 1])):
+                source, tap = x[np.uint64(indices[p])], mine[np.uint64(taps[p])]
                 for c in range(channels):
                     tap[c] += source[c] * g[c]
-
-
-class SparseDepthwiseNumba(torch.autograd.Function):
-    """Autograd wrapper; float32 and float64 on the CPU."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, neighbours: Neighbours) -> Tensor:
-        """(N, C), (k², C) → (N, C)."""
-        ctx.save_for_backward(x, weight)
-        ctx.neighbours = neighbours
-        return _run(x, weight, neighbours)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
-        """Gradients of input and weight. The pair relation is symmetric, so the input's is a convolution too."""
-        x, weight = ctx.saved_tensors
-        (gradient,) = gradients
-        n: Neighbours = ctx.neighbours
-        dx = dw = None
-        if ctx.needs_input_grad[0]:
-            dx = _run(gradient, weight.flip(0), n)
-        if ctx.needs_input_grad[1]:
-            partial = np.zeros((ROW_BLOCKS, *weight.shape), x.detach().numpy().dtype)
-            with torch_threads():
-                _weight_gradient(_array(x), _array(gradient), *_pairs(n), partial)
-            dw = torch.from_numpy(partial.sum(axis=0))
-        return dx, dw, None
-
-
-def _run(x: Tensor, weight: Tensor, neighbours: Neighbours) -> Tensor:
-    out = torch.zeros_like(x, memory_format=torch.contiguous_format)
-    with torch_threads():
-        _convolve(_array(x), _array(weight), *_pairs(neighbours), out.numpy())
-    return out
-
-
-def _pairs(n: Neighbours) -> tuple[Any, Any, Any]:
-    return n.indptr.numpy(), n.indices.numpy(), n.taps.numpy()
 
 
 def _array(tensor: Tensor) -> Any:

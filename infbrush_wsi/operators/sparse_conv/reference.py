@@ -1,4 +1,4 @@
-"""The convolution in plain torch: slow, on any device, differentiable by autograd. The others are tested against it."""
+"""The convolution in plain torch: slow, on any device. The others are tested against it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from infbrush_wsi.points.support import Neighbours
 
 
 def sparse_depthwise_reference(x: Tensor, weight: Tensor, neighbours: Neighbours) -> Tensor:
-    """``out_i = Σ_j w[tap(i, j)] * x_j`` over the neighbours j of i.
+    """``out_i = Σ_j w[tap(i, j)] * x_j`` over the neighbours j of i, differentiable by autograd.
 
     Args:
         x: (N, C) values at the points.
@@ -19,7 +19,23 @@ def sparse_depthwise_reference(x: Tensor, weight: Tensor, neighbours: Neighbours
     Returns:
         (N, C).
     """
-    degree = neighbours.indptr.diff()
-    rows = torch.repeat_interleave(torch.arange(len(degree), device=x.device), degree)
-    terms = x[neighbours.indices.long()] * weight[neighbours.taps.long()]
-    return torch.zeros_like(x).index_add_(0, rows, terms)
+    return reference_convolve(x, weight, neighbours.indptr, neighbours.indices, neighbours.taps, False)
+
+
+def reference_convolve(x: Tensor, weight: Tensor, indptr: Tensor, indices: Tensor, taps: Tensor, flip: bool) -> Tensor:
+    """The same on plain tensors; `flip` takes the taps in reverse order."""
+    terms = x[indices.long()] * (weight.flip(0) if flip else weight)[taps.long()]
+    return torch.zeros_like(x).index_add_(0, _rows(indptr), terms)
+
+
+def reference_weight_gradient(
+    x: Tensor, upstream: Tensor, indptr: Tensor, indices: Tensor, taps: Tensor, size: int
+) -> Tensor:
+    """``dw[t] = Σ upstream_i x_j`` over the pairs (i, j) with tap t."""
+    terms = upstream[_rows(indptr)] * x[indices.long()]
+    return x.new_zeros(size, x.shape[1]).index_add_(0, taps.long(), terms)
+
+
+def _rows(indptr: Tensor) -> Tensor:
+    degree = indptr.diff()
+    return torch.repeat_interleave(torch.arange(len(degree), device=indptr.device), degree)

@@ -1,0 +1,68 @@
+"""Layer norm with a scale and a shift for each image, in one pass over the points."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from infbrush_wsi.operators.torch_threads import torch_threads
+
+
+def modulated_norm(x: Tensor, scale: Tensor, shift: Tensor, eps: float = 1e-5) -> Tensor:
+    """``norm(x) scale + shift`` with the norm over the last axis.
+
+    Args:
+        x: (B, N, C).
+        scale: (B or 1, 1, C).
+        shift: (B or 1, 1, C).
+        eps: added to the variance.
+
+    Returns:
+        (B, N, C).
+    """
+    kernels = x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64) and x.dtype == scale.dtype
+    if not kernels or torch.compiler.is_compiling() or x.numel() == 0:
+        return torch.addcmul(shift, F.layer_norm(x, x.shape[-1:], eps=eps), scale)
+    shape = (x.shape[0], 1, x.shape[-1])
+    return _ModulatedNorm.apply(x, scale.expand(shape), shift.expand(shape), eps)  # type: ignore[no-any-return,no-untyped-call]
+
+
+class _ModulatedNorm(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, scale: Tensor, shift: Tensor, eps: float) -> Tensor:
+        from infbrush_wsi.operators.pointwise.norm_kernels import forward
+
+        ctx.save_for_backward(x, scale)
+        ctx.eps = eps
+        out = torch.empty_like(x, memory_format=torch.contiguous_format)
+        with torch_threads():
+            forward(_rows(x), _rows(scale), _rows(shift), x.shape[1], *_constants(x, eps), _rows(out))
+        return out
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+        from infbrush_wsi.operators.pointwise.norm_kernels import ROW_BLOCKS, backward
+
+        x, scale = ctx.saved_tensors
+        images, points, channels = x.shape
+        dx = torch.empty_like(x, memory_format=torch.contiguous_format)
+        parts = torch.zeros(2, images, ROW_BLOCKS, channels, dtype=x.dtype)
+        constants = _constants(x, ctx.eps)
+        with torch_threads():
+            backward(_rows(x), _rows(scale), _rows(upstream[0]), points, *constants, _rows(dx), *parts.numpy())
+        dscale, dshift = parts.sum(dim=2).unsqueeze(2)
+        return dx, dscale, dshift, None
+
+
+def _rows(x: Tensor) -> Any:
+    return x.detach().reshape(-1, x.shape[-1]).contiguous().numpy()
+
+
+def _constants(x: Tensor, eps: float) -> tuple[Any, Any]:
+    kind = np.float32 if x.dtype == torch.float32 else np.float64
+    return kind(eps), kind(1.0 / x.shape[-1])

@@ -1,0 +1,84 @@
+"""A linear layer by the fastest single-precision product of the machine.
+
+Torch multiplies float32 matrices on the CPU with MKL, which on some processors (AMD's among them) leaves AVX-512 idle;
+oneDNN, which torch brings too and uses for convolutions and bfloat16, does not, and is twice as fast there. Torch has
+its single-precision linear layer for compiled graphs only, under an internal name; where that name is missing, and
+wherever it has no advantage, this is `torch.nn.functional.linear`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+FEWEST_ROWS = 256
+"""Below that a product takes microseconds and the way to it counts."""
+
+
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """``x weightᵀ + bias``: (..., C), (D, C), (D,) → (..., D), as `torch.nn.functional.linear`."""
+    if choose_product(x, weight)[0] != "onednn":
+        return F.linear(x, weight, bias)
+    if torch.is_grad_enabled() and any(t.requires_grad for t in (x, weight, bias) if t is not None):
+        return _Linear.apply(x, weight, bias)  # type: ignore[no-any-return,no-untyped-call]
+    return product(x, weight, bias)
+
+
+def choose_product(x: Tensor, weight: Tensor) -> tuple[str, str]:
+    """'onednn' or 'torch', and the reason."""
+    if x.device.type != "cpu" or x.dtype != torch.float32 or weight.dtype != torch.float32:
+        return "torch", f"values are {x.dtype} on {x.device}; oneDNN's linear layer is used for float32 on the CPU"
+    if torch.compiler.is_compiling() or torch.is_autocast_enabled("cpu"):
+        return "torch", "compiled graphs and autocast choose their own product"
+    if x.numel() < FEWEST_ROWS * x.shape[-1]:
+        return "torch", f"fewer than {FEWEST_ROWS} rows"
+    if not _available():
+        return "torch", "this torch has no oneDNN linear layer"
+    return "onednn", "float32 on the CPU"
+
+
+def product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """The forward product without gradient. Transposed views are taken as they are."""
+    return torch.ops.mkldnn._linear_pointwise.default(x, weight, bias, "none", [], "")  # type: ignore[no-any-return]
+
+
+def linear_gradients(
+    x: Tensor, weight: Tensor, upstream: Tensor, wanted: tuple[bool, bool, bool]
+) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    """Gradients of input, weight and bias, of those that are wanted.
+
+    Args:
+        x: (..., C).
+        weight: (D, C).
+        upstream: (..., D).
+        wanted: which.
+    """
+    rows, flat = upstream.reshape(-1, upstream.shape[-1]), x.reshape(-1, x.shape[-1])
+    dx = dw = None
+    if choose_product(x, weight)[0] == "onednn":
+        dx = product(upstream.contiguous(), weight.t()) if wanted[0] else None
+        dw = product(flat.t(), rows.t()).t() if wanted[1] else None
+    else:
+        dx = torch.matmul(upstream, weight) if wanted[0] else None
+        dw = torch.mm(rows.t(), flat.to(rows.dtype)) if wanted[1] else None
+    return dx, dw, rows.sum(0) if wanted[2] else None
+
+
+def _available() -> bool:
+    return torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+
+
+class _Linear(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        return product(x, weight, bias)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+        x, weight = ctx.saved_tensors
+        return linear_gradients(x, weight, upstream[0], ctx.needs_input_grad)
