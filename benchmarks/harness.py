@@ -8,6 +8,7 @@ import os
 import platform
 import statistics
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -34,18 +35,61 @@ def make_parser(description: str | None) -> argparse.ArgumentParser:
     return parser
 
 
-def compare(calls: Mapping[str, Callable[[], object]], repeat: int, warm_up: int = 1) -> dict[str, float]:
-    """Median seconds of each call. The calls take turns, so that a slow minute of the machine meets all of them."""
+def compare(
+    calls: Mapping[str, Callable[[], object]], repeat: int, warm_up: int = 1, few: Mapping[str, int] = {}
+) -> dict[str, float]:
+    """Median seconds of each call. The calls take turns, so that a slow minute of the machine meets all of them.
+
+    Args:
+        calls: by name.
+        repeat: rounds in which every call is timed once.
+        warm_up: rounds before, not timed.
+        few: calls that take too long for that, and in how many of the rounds they are timed; they are not warmed up.
+    """
     for _ in range(warm_up):
-        for call in calls.values():
-            call()
-    times: dict[str, list[float]] = {name: [] for name in calls}
-    for _ in range(repeat):
         for name, call in calls.items():
-            start = time.perf_counter()
-            call()
-            times[name].append(time.perf_counter() - start)
-    return {name: statistics.median(values) for name, values in times.items()}
+            if name not in few:
+                call()
+    times: dict[str, list[float]] = {name: [] for name in calls}
+    for done in range(repeat):
+        for name, call in calls.items():
+            runs = few.get(name, repeat)
+            if (done + 1) * runs // repeat > done * runs // repeat:
+                start = time.perf_counter()
+                call()
+                times[name].append(time.perf_counter() - start)
+    return {name: statistics.median(values) for name, values in times.items() if values}
+
+
+def peak_mib() -> float:
+    """Largest resident memory of this process so far (Linux).
+
+    Not from getrusage: there a process inherits the peak of the one that started it.
+    """
+    return _status("VmHWM")
+
+
+def resident_mib() -> float:
+    """Memory of this process that is resident now (Linux)."""
+    return _status("VmRSS")
+
+
+def _status(field: str) -> float:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(field)) / 1024
+
+
+def run_apart(script: str, *arguments: object) -> dict[str, Any]:
+    """Run ``script arguments`` in a process of its own, whose peak memory is then its own, and read what it found.
+
+    Args:
+        script: path; it prints one line of JSON last.
+        *arguments: of its command line.
+    """
+    command = [sys.executable, script, *map(str, arguments)]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
 
 
 def machine() -> dict[str, Any]:

@@ -1,0 +1,192 @@
+"""What does the sparse residual block cost, beside the ways in which others compute it?
+
+    python benchmarks/sparse_conv.py [--quick] [--json PATH]
+
+65,536 points of 1024², 64 channels, 7 x 7 depthwise, forward and forward + backward. 'masked_dense' holds a masked
+image in contiguous layout, '..._channels_last' in that layout (see published.py for which of them published code
+meets); 'gather' is the same block with the convolution in plain torch; 'pointwise' is the block without its
+convolution. Points come from the default sampler, 'mixed' (half of them in dense windows, six times as many
+neighbours as uniform points); keys with '_uniform' are for uniform ones, as published.
+
+The table by size runs each row in a process of its own: 'work' is its peak memory without what was resident before.
+The last part is the time to build neighbour map and grid weights, for windows of 1024² and 100,000².
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import inspect
+import json
+from typing import Any
+
+import harness
+
+harness.quiet_threads()
+
+DEFAULT_SIDE = 1024
+WAYS = ("ours", "pointwise", "gather", "masked_dense", "masked_dense_channels_last")
+DENSE = WAYS[3:]
+ACTIVATION_COPIES = {"forward": 8, "train": 24}
+"""Images of all channels that a masked dense block holds at its peak, as measured at 1024²."""
+MOST_GIB = 6.0
+
+
+def fits(step: str, side: int) -> bool:
+    """Whether a masked dense block of that side stays below `MOST_GIB`."""
+    return ACTIVATION_COPIES[step] * 64 * 4 * side**2 / 2**30 <= MOST_GIB
+
+
+def block_ratios(sampler: str, quick: bool) -> tuple[dict[str, float], dict[str, Any]]:
+    """Forward and training step of all ways on the same points; ratios, and seconds by step and way."""
+    from block_case import Case
+    from published import check_equal
+
+    small = Case(4096, 256, sampler)
+    for way in ("gather", *DENSE):
+        for make in (small.forward, small.train):
+            ours, theirs = (small.at_points(make(name)()) for name in ("ours", way))
+            check_equal(f"{sampler}, 256², {make.__name__}, {way}", ours, theirs)
+    case = Case(harness.POINTS, DEFAULT_SIDE, sampler)
+    ways = [way for way in WAYS if sampler == "mixed" or way != DENSE[1]]
+    ratios: dict[str, float] = {}
+    seconds: dict[str, Any] = {}
+    suffix = "" if sampler == "mixed" else f"_{sampler}"
+    for step, make in (("forward", case.forward), ("train", case.train), ("convolution", case.convolution)):
+        last: dict[str, Any] = {}
+        some = [way for way in ways if step != "convolution" or way != "pointwise"]
+        calls = {way: _keeping(make(way), way, last) for way in some}
+        few = dict.fromkeys(DENSE, 1 if quick else 3) | {"gather": 2 if quick else 5}
+        times = harness.compare(calls, repeat=15, few=few)
+        key = "convolution" if step == "convolution" else f"block_{step}"
+        for way in some[1:]:
+            if way == "pointwise":
+                ratios[f"{key}_vs_{way}{suffix}"] = times["ours"] / times[way]
+            else:
+                check_equal(f"{sampler}, {step}, {way}", case.at_points(last["ours"]), case.at_points(last[way]))
+                ratios[f"{key}_vs_{way}{suffix}"] = times[way] / times["ours"]
+        seconds[step] = times
+        print(f"{sampler:>8} {step:>12}: " + ", ".join(f"{way} {value:.4f} s" for way, value in times.items()))
+    return ratios, {"sampler": sampler, "pairs": len(case.support.neighbours.indices), "seconds": seconds}
+
+
+def _keeping(call: Any, name: str, into: dict[str, Any]) -> Any:
+    """The call, leaving its result in `into`, so that what was timed can also be compared."""
+
+    def run() -> None:
+        into[name] = call()
+
+    return run
+
+
+def measure(way: str, points: int, side: int) -> dict[str, Any]:
+    """Times and peak memory of one way in this process, for the table."""
+    from block_case import Case
+
+    case = Case(points, side, "mixed")
+    row: dict[str, Any] = {"way": way, "points": points, "size": side, "pairs": len(case.support.neighbours.indices)}
+    if way == "ours":
+        row["map_s"] = harness.compare({"map": case.build}, repeat=7)["map"]
+    before = harness.resident_mib()
+    for step, make in (("forward", case.forward), ("train", case.train)):
+        if way == "ours" or fits(step, side):
+            repeat = 7 if way == "ours" else 1
+            row[f"{step}_s"] = harness.compare({step: make(way)}, repeat, warm_up=int(way == "ours"))[step]
+            row[f"{step}_work_mib"] = harness.peak_mib() - before
+        else:
+            row[f"{step}_s"] = row[f"{step}_work_mib"] = None
+    return row | {"peak_mib": harness.peak_mib()}
+
+
+def table(quick: bool) -> list[dict[str, Any]]:
+    """Rows by size, each from a process of its own."""
+    sides = (512, 2048) if quick else (256, 512, 1024, 2048, 4096)
+    sizes = [(harness.POINTS, side) for side in sides]
+    sizes += [] if quick else [(16_384, 1024), (262_144, 1024)]
+    rows = []
+    for points, side in sizes:
+        for way in ("ours",) if quick else ("ours", "masked_dense"):
+            rows.append(harness.run_apart(__file__, "--measure", way, points, side))
+            print(_line(rows[-1]))
+    return rows
+
+
+def _line(row: dict[str, Any]) -> str:
+    def cell(key: str, unit: str, scale: float = 1.0) -> str:
+        text = f"over {MOST_GIB:g} GiB" if row[key] is None else f"{row[key] * scale:.1f} {unit}"
+        return f"{text:>14}"
+
+    steps = "".join(
+        f"  {step}{cell(f'{step}_s', 'ms', 1e3)}{cell(f'{step}_work_mib', 'MiB')}" for step in ("forward", "train")
+    )
+    return f"{row['way']:>13} {row['points']:>8,} points of {row['size']}²{steps}"
+
+
+def map_times(quick: bool) -> dict[str, float]:
+    """Milliseconds to build neighbour map and grid weights, by window, sampler, grid and transfer."""
+    import numpy as np
+
+    from infbrush_wsi.domain import Shape
+    from infbrush_wsi.points.prepare import Layout, scatter_support
+    from infbrush_wsi.points.samplers import make_sampler
+
+    calls = {}
+    for side in (1024, 100_000):
+        for sampler in ("mixed", "uniform"):
+            shape = Shape(side, side)
+            draw = make_sampler(sampler).draw(np.random.default_rng(0), shape, harness.POINTS)
+            for transfer in ("splat", "knn"):
+                for nodes in (64, 128):
+                    layout = Layout(7, side / nodes, transfer)
+                    name = f"map_{side}_{sampler}_{transfer}_{nodes}"
+                    calls[name] = lambda d=draw, s=shape, lay=layout: scatter_support([d], s, lay)
+    times = harness.compare(calls, repeat=5 if quick else 15)
+    found = {f"{name}_ms": 1e3 * seconds for name, seconds in times.items()}
+    for name, value in found.items():
+        print(f"{name} = {value:.1f}")
+    return found | {"map_100000_ms": found["map_100000_mixed_splat_64_ms"]}
+
+
+def other_libraries() -> dict[str, str]:
+    """Why the sparse convolution libraries are not in the comparison."""
+    reasons = {}
+    for name, layer in (("spconv", "spconv.pytorch.SubMConv2d"), ("torchsparse", "torchsparse.nn.Conv3d")):
+        if importlib.util.find_spec(name) is None:
+            reasons[name] = "not installed"
+            continue
+        module, _, attribute = layer.rpartition(".")
+        try:
+            parameters = inspect.signature(getattr(importlib.import_module(module), attribute).__init__).parameters
+        except (ImportError, OSError, AttributeError) as error:
+            reasons[name] = f"cannot be imported: {error}"
+            continue
+        depthwise = "depthwise" in parameters
+        reasons[name] = f"{layer} has {'' if depthwise else 'no '}depthwise convolution, and no CPU kernel for it"
+    for name, reason in reasons.items():
+        print(f"{name}: not compared, {reason}")
+    return reasons
+
+
+def main() -> None:
+    parser = harness.make_parser(__doc__)
+    parser.add_argument("--measure", nargs=3, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.measure:
+        way, points, side = options.measure
+        print(json.dumps(measure(way, int(points), int(side))))
+        return
+    others = other_libraries()
+    maps = map_times(options.quick)
+    rows = table(options.quick)
+    ratios: dict[str, float] = {}
+    blocks = []
+    for sampler in ("mixed",) if options.quick else ("mixed", "uniform"):
+        found, block = block_ratios(sampler, options.quick)
+        ratios |= found
+        blocks.append(block)
+    facts = {"points": harness.POINTS, "size": DEFAULT_SIDE, "channels": 64, "kernel_size": 7, "others": others}
+    harness.finish("sparse_conv", options, ratios, rows, facts | {"blocks": blocks, "maps": maps} | maps)
+
+
+if __name__ == "__main__":
+    main()
