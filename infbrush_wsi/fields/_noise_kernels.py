@@ -19,6 +19,8 @@ from infbrush_wsi.fields._elementary import exp_minus
 from infbrush_wsi.fields.philox import normal_pair, philox_words
 
 _LOW = np.uint64(0xFFFFFFFF)
+_LONGEST_RUN = 64
+_SHORTEST_RUN = 4
 
 
 @compiled
@@ -37,6 +39,36 @@ def axis_taps(coordinate: float, reach: float, sigma: float, weights: NDArray[np
     for k in range(count):
         weights[k] *= scale
     return first, count
+
+
+@compiled
+def taps_again(
+    coordinate: float, reach: float, sigma: float, weights: NDArray[np.float64], kept: tuple[float, int]
+) -> tuple[int, int, tuple[float, int]]:
+    """As :func:`axis_taps`, leaving `weights` as they are where those of the last call were the same.
+
+    Args:
+        coordinate: along the axis.
+        reach: as there.
+        sigma: as there.
+        weights: of the last call, or to be written.
+        kept: what the last call returned; (nan, 0) at first.
+
+    Returns:
+        First node, number of nodes, and what the weights depend on: distance of the first node and number of nodes.
+        The distance of a node is exact there, and as good as its own key, only for coordinates that are nodes; it is
+        nan for others.
+    """
+    t = coordinate - 0.5
+    if t != math.floor(t):
+        first, count = axis_taps(coordinate, reach, sigma, weights)
+        return first, count, (np.nan, 0)
+    first = int(math.ceil(t - reach))
+    count = int(math.floor(t + reach)) - first + 1
+    if kept[0] == t - first and kept[1] == count:
+        return first, count, kept
+    axis_taps(coordinate, reach, sigma, weights)
+    return first, count, (t - first, count)
 
 
 @compiled
@@ -93,23 +125,26 @@ def points_streaming(
     side = int(math.floor(2.0 * reach)) + 2
     w_y, w_x = np.empty(side), np.empty(side)
     rows, columns = np.empty(side * side, np.uint64), np.empty(side * side, np.uint64)
-    xi = np.empty((4, side * side), np.float32)
+    xi, sums = np.empty((4, side * side), np.float32), np.empty(side)
+    kept_y, kept_x = (np.nan, 0), (np.nan, 0)
     for p in range(points.shape[0]):
-        first_y, n_y = axis_taps(points[p, 0], reach, sigma, w_y)
-        first_x, n_x = axis_taps(points[p, 1], reach, sigma, w_x)
-        for i in range(n_y):
-            for j in range(n_x):
-                rows[i * n_x + j] = np.uint64(first_y + i) & _LOW
-                columns[i * n_x + j] = np.uint64(first_x + j) & _LOW
+        first_y, n_y, kept_y = taps_again(points[p, 0], reach, sigma, w_y, kept_y)
+        first_x, n_x, kept_x = taps_again(points[p, 1], reach, sigma, w_x, kept_x)
+        # Column by column, so that the rows are summed side by side, each from left to right.
+        for j in range(n_x):
+            for i in range(n_y):
+                rows[j * n_y + i] = np.uint64(first_y + i) & _LOW
+                columns[j * n_y + i] = np.uint64(first_x + j) & _LOW
         for group in range((channels + 3) // 4):
             normals_at_nodes(rows, columns, n_y * n_x, stream, group, key, xi)
             for k in range(min(4, channels - 4 * group)):
+                sums[:n_y] = 0.0
+                for j in range(n_x):
+                    for i in range(n_y):
+                        sums[i] += w_x[j] * xi[k, j * n_y + i]
                 total = 0.0
                 for i in range(n_y):
-                    row = 0.0
-                    for j in range(n_x):
-                        row += w_x[j] * xi[k, i * n_x + j]
-                    total += w_y[i] * row
+                    total += w_y[i] * sums[i]
                 out[p, 4 * group + k] = std * total
 
 
@@ -124,21 +159,55 @@ def points_from_block(
     std: float,
     out: NDArray[np.float32] | NDArray[np.float64],
 ) -> None:
-    """The field at points whose nodes all lie in a block of white noise (h, w, C), into out (N, C)."""
-    side = int(math.floor(2.0 * reach)) + 2
+    """The field at points whose nodes all lie in a block of white noise (h, w, C), into out (N, C).
+
+    Nodes of a row that follow each other (dense windows of a training draw) share their weights and are summed
+    together, in vector instructions.
+    """
+    side, channels = int(math.floor(2.0 * reach)) + 2, out.shape[1]
     w_y, w_x = np.empty(side), np.empty(side)
-    for p in range(points.shape[0]):
-        first_y, n_y = axis_taps(points[p, 0], reach, sigma, w_y)
-        first_x, n_x = axis_taps(points[p, 1], reach, sigma, w_x)
-        y, x = first_y - first_row, first_x - first_column
-        for channel in range(out.shape[1]):
-            total = 0.0
+    row, total = np.empty(_LONGEST_RUN * channels), np.empty(_LONGEST_RUN * channels)
+    flat = block.reshape(block.shape[0], -1)
+    kept_y, kept_x = (np.nan, 0), (np.nan, 0)
+    first = 0
+    while first < points.shape[0]:
+        last = run_end(points, first)
+        first_y, n_y, kept_y = taps_again(points[first, 0], reach, sigma, w_y, kept_y)
+        first_x, n_x, kept_x = taps_again(points[first, 1], reach, sigma, w_x, kept_x)
+        y, x, width = first_y - first_row, (first_x - first_column) * channels, (last - first) * channels
+        if last - first < _SHORTEST_RUN:
+            for m in range(width):
+                alone = 0.0
+                for i in range(n_y):
+                    along = 0.0
+                    for j in range(n_x):
+                        along += w_x[j] * flat[y + i, x + j * channels + m]
+                    alone += w_y[i] * along
+                out[first + m // channels, m % channels] = std * alone
+        else:
+            total[:width] = 0.0
             for i in range(n_y):
-                row = 0.0
+                row[:width] = 0.0
                 for j in range(n_x):
-                    row += w_x[j] * block[y + i, x + j, channel]
-                total += w_y[i] * row
-            out[p, channel] = std * total
+                    for m in range(width):
+                        row[m] += w_x[j] * flat[y + i, x + j * channels + m]
+                for m in range(width):
+                    total[m] += w_y[i] * row[m]
+            for m in range(width):
+                out[first + m // channels, m % channels] = std * total[m]
+        first = last
+
+
+@compiled
+def run_end(points: NDArray[np.float64], first: int) -> int:
+    """End of the points from `first` on that are neighbouring nodes of a row, left to right."""
+    last = first + 1
+    if points[first, 1] - 0.5 == math.floor(points[first, 1] - 0.5):
+        while last < points.shape[0] and last - first < _LONGEST_RUN:
+            if points[last, 0] != points[first, 0] or points[last, 1] != points[last - 1, 1] + 1.0:
+                break
+            last += 1
+    return last
 
 
 @compiled

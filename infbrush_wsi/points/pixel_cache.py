@@ -89,7 +89,7 @@ class PixelCache:
             ConfigError: if a tile alone is larger than the limit.
             CorruptSourceError: if the source is damaged there.
         """
-        box = self.box(view, ty, tx)
+        self._require(view, ty, tx)
         name = f"{self._name(view)}/{ty}_{tx}"
         found = self._mapped.get(name)
         if found is None:
@@ -99,7 +99,7 @@ class PixelCache:
                 # Whoever held the lock before has probably made it.
                 found = self._store.load(name)
                 if found is None:
-                    found = self._decode(view, box, name)
+                    found = self._decode(view, self.box(view, ty, tx), name)
         self._remember(name, found)
         return found
 
@@ -109,15 +109,18 @@ class PixelCache:
         Raises:
             RegionError: if the view has no such tile.
         """
-        rows, columns = self.grid(view)
-        if not (0 <= ty < rows and 0 <= tx < columns):
-            raise RegionError(f"there is no tile ({ty}, {tx}): the view has {rows} rows and {columns} columns of tiles")
+        self._require(view, ty, tx)
         side = self.tile_side
         return Box(tx * side, ty * side, side, side).clip(view.shape)
 
     def grid(self, view: ResampledView) -> tuple[int, int]:
         """(rows, columns) of tiles of a view."""
         return -(-view.shape.h // self.tile_side), -(-view.shape.w // self.tile_side)
+
+    def _require(self, view: ResampledView, ty: int, tx: int) -> None:
+        rows, columns = self.grid(view)
+        if not (0 <= ty < rows and 0 <= tx < columns):
+            raise RegionError(f"there is no tile ({ty}, {tx}): the view has {rows} rows and {columns} columns of tiles")
 
     def _decode(self, view: ResampledView, box: Box, name: str) -> NDArray[np.uint8]:
         pixels = view.read(box.pad(self.apron), fill="reflect")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -25,14 +27,17 @@ def gather_mollified(
         (N, C) float32, grey values mapped to [-1, 1].
     """
     index = np.asarray(index_yx, np.int64)
-    out = np.empty((len(index), view.channels), np.float32)
     tile_yx, within = np.divmod(index, cache.tile_side)
     columns = -(-view.shape.w // cache.tile_side)
-    key = tile_yx[:, 0] * columns + tile_yx[:, 1]
-    order = np.argsort(key, kind="stable")
-    starts = np.flatnonzero(np.diff(key[order], prepend=-1))
-    for group in np.split(order, starts)[1:]:
-        ty, tx = (int(v) for v in tile_yx[group[0]])
-        tile = cache.tile(view, ty, tx)
-        out[group] = mollifier.gather(tile, within[group] + cache.apron, threads=1)
+    tile = tile_yx[:, 0] * columns + tile_yx[:, 1]
+    # Row by row within a tile: runs of neighbouring pixels are averaged together.
+    order = np.argsort((tile * cache.tile_side + within[:, 0]) * cache.tile_side + within[:, 1], kind="stable")
+    tile, within = tile[order], within[order] + cache.apron
+    edges = np.flatnonzero(np.diff(tile, prepend=-1, append=-1)).tolist()
+    values = np.empty((len(index), view.channels), np.float32)
+    for start, stop in pairwise(edges):
+        ty, tx = divmod(int(tile[start]), columns)
+        mollifier.gather_into(cache.tile(view, ty, tx), within[start:stop], values[start:stop])
+    out = np.empty_like(values)
+    out[order] = values
     return out

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
+import mmap
 import os
 import uuid
 import zlib
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +44,7 @@ class TileStore:
         if limit_bytes <= 0:
             raise ConfigError(f"the cache needs a positive limit in bytes, not {limit_bytes}")
         self.directory = directory
+        self._root = os.fspath(directory)
         self.limit_bytes = limit_bytes
         self._total: int | None = None
         self._unmeasured = 0
@@ -55,17 +59,16 @@ class TileStore:
 
     def load(self, name: str) -> NDArray[np.uint8] | None:
         """The array `name`, mapped read-only and marked as used; None if it is not there (any more)."""
-        path = self._path(name)
+        path = f"{self._root}/{name}.npy"
         try:
-            # Seen as a plain array: every index into a memmap object would cost a Python call more.
-            found = np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
+            found = _mapped(path)
             os.utime(path)
         except FileNotFoundError:
             return None
-        except (ValueError, OSError, EOFError):
+        except (ValueError, OSError):
             # Damaged from outside (a full disk, an editor): forget it and let the caller make it again.
             with suppress(OSError):
-                path.unlink()
+                Path(path).unlink()
             return None
         return found
 
@@ -126,3 +129,34 @@ class TileStore:
                     path.unlink()
                 total -= size
         self._total, self._unmeasured = total, needed
+
+
+def _mapped(path: str) -> NDArray[np.uint8]:
+    """What ``numpy.load(path, mmap_mode="r")`` gives, as a plain array and in a fifth of the time.
+
+    A window of 16384² is spread over a thousand files, which are opened anew for every batch.
+
+    Raises:
+        OSError: if it cannot be opened.
+        ValueError: if it holds anything else than one uint8 array.
+    """
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        content = mmap.mmap(descriptor, 0, prot=mmap.PROT_READ)
+    finally:
+        os.close(descriptor)
+    start = 10 + int.from_bytes(content[8:10], "little")
+    shape, count = _layout(content[:start])
+    return np.frombuffer(content, np.uint8, count, start).reshape(shape)
+
+
+@lru_cache(maxsize=64)
+def _layout(header: bytes) -> tuple[tuple[int, ...], int]:
+    """Shape and number of values by the header of a ``.npy`` file; full tiles of a view share theirs."""
+    stream = io.BytesIO(header)
+    if np.lib.format.read_magic(stream) != (1, 0):
+        raise ValueError("not an array of this store")
+    shape, fortran, dtype = np.lib.format.read_array_header_1_0(stream)
+    if fortran or dtype != np.uint8:
+        raise ValueError("not an array of this store")
+    return shape, int(np.prod(shape))

@@ -45,6 +45,19 @@ def test_gather_equals_the_dense_blur(
     np.testing.assert_allclose(gathered.reshape(h, w, channels), dense, rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize("sigma", [0.4, 1.0, 2.0])
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_pixels_in_rows_have_the_bits_of_pixels_alone(sigma: float, channels: int) -> None:
+    """Runs of neighbouring pixels of any length are averaged together."""
+    mollifier = Mollifier(sigma)
+    image = image_of(np.uint8, (30, 180, channels))
+    points = all_points((30 - 2 * mollifier.apron, 180 - 2 * mollifier.apron, channels), mollifier.apron)
+    rng = np.random.default_rng(2)
+    points = points[rng.random(len(points)) < rng.choice([0.1, 0.5, 0.9, 1.0], 30)[points[:, 0]]]
+    alone = np.concatenate([mollifier.gather(image, point[None]) for point in points])
+    np.testing.assert_array_equal(mollifier.gather(image, points), alone)
+
+
 def test_gather_follows_the_definition() -> None:
     image = image_of(np.uint8, (9, 9, 2))
     offsets = np.arange(-4, 5)

@@ -144,6 +144,18 @@ def test_crowds_among_scattered_points_have_the_bits_of_points_alone(threads: in
     np.testing.assert_array_equal(FIELD.at(points, threads=threads)[::7], alone)
 
 
+@pytest.mark.parametrize("sigma", [1.0, 1.25, 1.3, 2.0])
+@pytest.mark.parametrize("corner", [(0.0, 0.0), (-3.0, 1e9), (2e8, -17.0)])
+def test_rows_of_nodes_have_the_bits_of_points_alone(sigma: float, corner: tuple[float, float]) -> None:
+    """Runs of pixel centres of any length are summed together, also with other points in between."""
+    field = NoiseField(seed=4, channels=5, sigma=sigma)
+    nodes = lattice_points(corner, 1.0, Shape(6, 150))
+    kept = np.random.default_rng(7).random(len(nodes)) < np.repeat([1.0, 1.0, 0.9, 0.6, 0.3, 0.1], 150)
+    points = np.concatenate([nodes[kept], nodes[:90] + 0.25, nodes[:3], nodes[1:90:2] - (0.0, 0.5)])
+    alone = np.concatenate([field.at(point[None]) for point in points])
+    np.testing.assert_array_equal(field.at(points), alone)
+
+
 @pytest.mark.parametrize("spread", [40.0, 5000.0])
 def test_thread_count_changes_nothing(spread: float) -> None:
     points = np.random.default_rng(3).uniform(-spread, spread, (20_000, 2))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gc
+import io
 import multiprocessing
 import os
 import pickle
@@ -11,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from infbrush_wsi.domain import Box
 from infbrush_wsi.errors import ConfigError, OutputError, RegionError
@@ -118,11 +120,18 @@ def test_a_mapped_tile_outlives_its_file(source: Counting, tmp_path: Path) -> No
     assert source.reads == 2
 
 
+def _as_file(array: NDArray[Any]) -> bytes:
+    stream = io.BytesIO()
+    np.save(stream, array)
+    return stream.getvalue()
+
+
 def test_damaged_and_half_written_files_are_made_again(source: Counting, tmp_path: Path) -> None:
     view = source.at(0.5)
     before = np.array(PixelCache(tmp_path / "cache", tile=64).tile(view, 0, 0))
     (path,) = (tmp_path / "cache").rglob("*.npy")
-    for damage in (b"", path.read_bytes()[:1000], b"\x93NUMPY garbage" * 10):
+    foreign = [_as_file(before.astype(np.float32)), _as_file(np.asfortranarray(before))]
+    for damage in (b"", path.read_bytes()[:1000], b"\x93NUMPY garbage" * 10, *foreign):
         path.write_bytes(damage)
         np.testing.assert_array_equal(PixelCache(tmp_path / "cache", tile=64).tile(view, 0, 0), before)
     assert not list((tmp_path / "cache").rglob("*.tmp"))
