@@ -18,8 +18,17 @@ __all__ = ["available", "convolve", "weight_gradient"]
 _PURPOSE = "run the sparse convolution on a GPU"
 
 
-def convolve(x: Tensor, weight: Tensor, indptr: Tensor, indices: Tensor, taps: Tensor, flip: bool) -> Tensor:
-    """``out_i = Σ_p w[taps[p]] * x[indices[p]]`` over the pairs p of row i.
+def convolve(
+    x: Tensor,
+    weight: Tensor,
+    indptr: Tensor,
+    indices: Tensor,
+    taps: Tensor,
+    flip: bool,
+    residual: Tensor | None = None,
+    full: float = 0.0,
+) -> Tensor:
+    """``out_i = r_i + (full / n_i) Σ_p w[taps[p]] * x[indices[p]]`` over the n_i pairs p of row i.
 
     Sums are kept in float32 (float64 for float64) in the order of the pairs: the result is the same bits every time.
 
@@ -31,6 +40,8 @@ def convolve(x: Tensor, weight: Tensor, indptr: Tensor, indices: Tensor, taps: T
         taps: (P,) int16, below k².
         flip: use ``w[k² - 1 - tap]``. As j is a neighbour of i whenever i is one of j, by the opposite tap, this makes
             the gradient of the input out of the gradient of the output.
+        residual: (N, C), added at the end before rounding; None: nothing.
+        full: neighbours of a point in a full neighbourhood, see `op.sparse_depthwise`. 0: sums are not multiplied.
 
     Returns:
         (N, C), dtype of `x`.
@@ -44,13 +55,18 @@ def convolve(x: Tensor, weight: Tensor, indptr: Tensor, indices: Tensor, taps: T
 
     _check(x, weight, (len(weight), x.shape[1]), indptr, indices, taps)
     x, weight = x.contiguous(), weight.contiguous()
+    rest = x if residual is None else residual.contiguous()
+    _check(x, rest, (len(x), x.shape[1]), indptr, indices, taps)
     rows, channels = x.shape
-    out = torch.zeros_like(x) if not len(indices) else torch.empty_like(x)
-    if out.numel() and len(indices):
+    if not len(indices):
+        return torch.zeros_like(x) if residual is None else residual.to(x.dtype, copy=True)
+    out = torch.empty_like(x)
+    if out.numel():
         with torch.cuda.device_of(x):
             convolve_rows[blocks_grid(triton, rows, channels)](
-                x, weight, indptr, indices, taps, out, rows, len(weight) - 1,
-                CHANNELS=channels, FLIP=flip, SUM=language_dtype(sum_dtype(x, weight)),
+                x, weight, indptr, indices, taps, rest, out, rows, len(weight) - 1, full,
+                CHANNELS=channels, FLIP=flip, DENSITY=full > 0, RESIDUAL=residual is not None,
+                SUM=language_dtype(sum_dtype(x, weight)),
             )  # fmt: skip
     return out
 

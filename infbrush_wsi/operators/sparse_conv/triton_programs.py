@@ -23,17 +23,21 @@ def convolve_rows(
     indptr,  # (N + 1,) int64
     indices,  # (P,) int32
     taps,  # (P,) int16
+    residual,  # (N, CHANNELS), read if RESIDUAL
     out,  # (N, CHANNELS)
     rows,
     last_tap,
+    full,
     CHANNELS: tl.constexpr,
     FLIP: tl.constexpr,
+    DENSITY: tl.constexpr,
+    RESIDUAL: tl.constexpr,
     SUM: tl.constexpr,
     ROWS: tl.constexpr,
     COLUMNS: tl.constexpr,
     UNROLL: tl.constexpr,
 ):
-    """Sum a row's pairs, each times the weight of its tap."""
+    """Sum a row's pairs, each times the weight of its tap; divide by the density, add the residual."""
     row = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
     column = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
     inside = column < CHANNELS
@@ -52,8 +56,13 @@ def convolve_rows(
             value = tl.load(x + source[:, None] * CHANNELS + column[None, :], mask=mask, other=0.0)
             factor = tl.load(weight + tap[:, None] * CHANNELS + column[None, :], mask=mask, other=0.0)
             total += value.to(SUM) * factor.to(SUM)
-    at = out + row[:, None] * CHANNELS + column[None, :]
-    tl.store(at, total.to(out.dtype.element_ty), mask=(row < rows)[:, None] & inside[None, :])
+    at = row[:, None] * CHANNELS + column[None, :]
+    mask = (row < rows)[:, None] & inside[None, :]
+    if DENSITY:
+        total *= (full / tl.maximum(degree, 1).to(SUM))[:, None]
+    if RESIDUAL:
+        total += tl.load(residual + at, mask=mask, other=0.0).to(SUM)
+    tl.store(out + at, total.to(out.dtype.element_ty), mask=mask)
 
 
 @tuned(reset_to_zero=["out"])
