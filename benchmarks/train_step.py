@@ -1,124 +1,130 @@
-"""Does a training step cost the same whatever the size of the image? Peak memory and time by image size.
+"""Does a training step cost the same whatever the size of the image? Time and peak memory by image size.
 
-    python benchmarks/train_step.py [--quick] [--steps N] [--json PATH]
+    python benchmarks/train_step.py [--quick] [--preset small] [--steps N] [--json PATH]
 
-A step takes 65,536 points of one image. The images are phantom slides of 512², 1024², 2048² and 4096² pixels, written
-as pyramidal TIFF and read back through OpenSlide, pixel cache and data set, as in training; the model is the 'tiny'
-preset, whose grid has the same number of nodes for every window. Each size is measured in a process of its own.
+A step takes 65,536 points of one image. The images are slides of 512² to 16384² pixels, made of phantoms, written as
+pyramidal JPEG TIFF and read back through OpenSlide, pixel cache (warm) and data set, as in training; the window is
+the whole image and the model's grid has the same number of nodes for every window. Each size is measured in a process
+of its own; the smallest and the largest take turns, so that a slow minute of the machine meets both.
 
-'data' is the time to prepare a batch (a loader worker's part), 'step' forward, backward and update. 'peak' is the
-largest resident memory of the process, 'work' that peak without what was resident before the first batch. 'cpu' is
-the processor time of batch and step on all threads; unlike the others it hardly depends on what else the machine does.
+'data' is the time to prepare a batch (a loader worker's part), 'step' forward, backward and update, 'total' both, one
+after the other. 'peak' is the largest resident memory of the process, 'work' that peak without what was resident
+before the first batch. 'cpu' is the processor time of both on all threads.
+
+'loader_wait_fraction' is the share of time that a real run with one loader worker waits for batches, as its own log
+says, without the first steps: on a slide of Aperio where the sample data are (INFBRUSH_SHARED_DATA, else
+../shared/data), on a phantom elsewhere. Its cache is empty at first.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
+import multiprocessing
 import os
-import platform
-import resource
 import statistics
-import subprocess
-import sys
 import tempfile
-import time
+from collections.abc import Callable
+from multiprocessing import forkserver
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-POINTS = 65_536
-SIZES = (512, 1024, 2048, 4096)
-QUICK_SIZES = (512, 2048)
-WARM_UP = 2
-RESULT = Path(__file__).parent / "results" / "train_step.json"
+import harness
+import slides
+import training_case
+
+SIZES = (512, 1024, 2048, 4096, 8192, 16384)
 QUANTITIES = ("peak_mib", "work_mib", "data_s", "step_s", "total_s", "cpu_s")
+WARM_UP = 1
+WAIT_WINDOW = 2048
+SVS = Path("wsi/cmu-1-small-region.svs")
 
 
-def make_loop(image: Path, size: int, out: Path) -> Any:
-    """A training loop of the tiny preset with one window, the whole image, and one image a step."""
-    from infbrush_wsi.training.build import build_dataset, build_denoiser, build_process, load_data, model_info
-    from infbrush_wsi.training.config import RunConfig
-    from infbrush_wsi.training.loop import TrainingLoop
-    from infbrush_wsi.training.statistics import DataStatistics
+class Measured:
+    """A process that makes training steps when it is asked to.
 
-    config = RunConfig.parse(
-        {
-            "data": {"sources": [str(image)], "window": size, "points": POINTS, "workers": 0, "sampler": "mixed"},
-            "model": {"preset": "tiny"},
-            "optim": {"batch": 1, "warmup": 1, "steps": 1000},
-        }
+    Args:
+        context: that starts it.
+        image: to train on.
+        size: its side.
+        preset: of the model.
+        cache: warm.
+    """
+
+    def __init__(self, context: Any, image: Path, size: int, preset: str, cache: Path) -> None:
+        self.size = size
+        self._steps: list[dict[str, float]] = []
+        self._pipe, self._process = start(context, training_case.serve_steps, image, size, preset, cache)
+
+    def step(self) -> None:
+        """One step."""
+        self._pipe.send("step")
+        self._steps.append(self._pipe.recv())
+
+    def finish(self) -> dict[str, Any]:
+        """Medians without the first steps, and the memory."""
+        self._pipe.send(None)
+        memory = self._pipe.recv()
+        self._process.join()
+        steps = self._steps[WARM_UP:]
+        times = {name: statistics.median(step[name] for step in steps) for name in steps[0]}
+        return {"size": self.size, **memory, **times, "steps": len(steps)}
+
+
+def start(context: Any, target: Callable[..., None], *arguments: object) -> tuple[Connection, Any]:
+    """A process that talks through a pipe; its failure ends the conversation with an EOFError."""
+    ours, theirs = context.Pipe()
+    process = context.Process(target=target, args=(theirs, *arguments))
+    process.start()
+    theirs.close()
+    return ours, process
+
+
+def server() -> Any:
+    """Where processes are forked from: one that has imported what they need and done nothing else."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["infbrush_wsi.training.build", "infbrush_wsi.training.loop", "training_case"])
+    forkserver.ensure_running()
+    return context
+
+
+def by_size(context: Any, options: argparse.Namespace, folder: Path) -> list[dict[str, Any]]:
+    """The smallest and the largest size side by side, the others one after the other."""
+    ends, between = (SIZES[0], SIZES[-1]), () if options.quick else SIZES[1:-1]
+    results = {}
+    for sizes in (ends, *((size,) for size in between)):
+        running, notes = [], {}
+        for size in sizes:
+            image, cache = folder / f"{size}.tif", folder / f"cache-{size}"
+            notes[size] = slides.write_slide(image, size, repeat=options.quick)
+            seconds = training_case.warm_cache(image, cache)
+            print(f"{size}²: {notes[size]}, decoded in {seconds:.1f} s", flush=True)
+            running.append(Measured(context, image, size, options.preset, cache))
+        for _ in range(WARM_UP + options.steps):
+            for process in running:
+                process.step()
+        for process in running:
+            results[process.size] = process.finish() | {"image": notes[process.size]}
+    return [results[size] for size in sorted(results)]
+
+
+def waiting(context: Any, options: argparse.Namespace, folder: Path) -> tuple[float, dict[str, Any]]:
+    """Share of time that a training run waits for its loader worker, and what it was measured on."""
+    root = Path(os.environ.get("INFBRUSH_SHARED_DATA", Path(__file__).parents[2] / "shared" / "data"))
+    image, what = root / SVS, SVS.name
+    if not image.is_file():
+        image = folder / "waiting.tif"
+        what = slides.write_slide(image, 4096, repeat=options.quick)
+    warm_up = 1 if options.quick else 3
+    pipe, process = start(
+        context, training_case.run_waiting, image, WAIT_WINDOW, options.preset, warm_up + options.steps
     )
-    data = load_data(config.data)
-    denoiser = build_denoiser(config, data)
-    process = build_process(config, DataStatistics((0.5, 0.2, 0.5), 0.4))  # known, so that nothing is read for them
-    dataset = build_dataset(config, data, denoiser)
-    return TrainingLoop(config, out, denoiser, process, dataset, model_info(config, data, process), {})
-
-
-def resident() -> int:
-    """Bytes of this process that are in memory now."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * resource.getpagesize()
-
-
-def measure(image: Path, size: int, steps: int) -> dict[str, Any]:
-    """Times of `steps` steps after a warm-up, and the peak memory of this process."""
-    with tempfile.TemporaryDirectory() as out:
-        loop = make_loop(image, size, Path(out))
-        before = resident()
-        data, step, cpu = [], [], []
-        for number in range(WARM_UP + steps):
-            start, cpu_start = time.perf_counter(), time.process_time()
-            batch = loop.dataset[number]
-            ready = time.perf_counter()
-            loop._train_step(batch)
-            data.append(ready - start)
-            step.append(time.perf_counter() - ready)
-            cpu.append(time.process_time() - cpu_start)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    pairs = len(batch.support.neighbours.indices)
-    total = [a + b for a, b in zip(data, step, strict=True)]
-    times = {"data_s": data, "step_s": step, "total_s": total, "cpu_s": cpu}
-    medians = {name: statistics.median(values[WARM_UP:]) for name, values in times.items()}
-    memory = {"peak_mib": peak / 2**20, "work_mib": (peak - before) / 2**20}
-    return {"size": size, **memory, **medians, "neighbour_pairs": pairs, "steps": steps}
-
-
-def run_apart(size: int, steps: int, folder: Path) -> dict[str, Any]:
-    """Write the image, then measure in a fresh process."""
-    image = folder / f"phantom-{size}.tif"
-    write = (
-        "import sys; from infbrush_wsi.phantom import write_phantom_slide as write; "
-        f"write(sys.argv[1], 'Invasive', size=({size}, {size}))"
-    )
-    subprocess.run([sys.executable, "-c", write, str(image)], check=True)
-    command = [sys.executable, __file__, "--measure", str(size), "--image", str(image), "--steps", str(steps)]
-    # As the command line sets it: threads that spin while they wait would measure the other processes of the machine.
-    environment = {"OMP_WAIT_POLICY": "PASSIVE"} | os.environ
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment)
-    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return result
-
-
-def machine() -> dict[str, Any]:
-    """What the numbers depend on besides the code."""
-    import numba
-    import torch
-
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    model = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine())
-    commit = subprocess.run(
-        ["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True, check=False
-    )
-    return {
-        "cpu": model,
-        "cores": len(os.sched_getaffinity(0)),
-        "torch": torch.__version__,
-        "torch_threads": torch.get_num_threads(),
-        "numba": numba.__version__,
-        "python": platform.python_version(),
-        "commit": commit.stdout.strip(),
-    }
+    reports = pipe.recv()[warm_up:]
+    process.join()
+    seconds = sum(report["seconds_per_step"] for report in reports)
+    waited = sum(report["seconds_per_step"] * report["waiting_for_data"] for report in reports)
+    facts = {"image": what, "window": WAIT_WINDOW, "steps": len(reports), "seconds_per_step": seconds / len(reports)}
+    return waited / seconds, facts
 
 
 def print_table(results: list[dict[str, Any]]) -> None:
@@ -131,27 +137,26 @@ def print_table(results: list[dict[str, Any]]) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="512² and 2048² only, fewer steps; writes no JSON")
-    parser.add_argument("--steps", type=int, default=None, help="measured steps (default 15, quick 4)")
-    parser.add_argument("--json", type=Path, default=None, help=f"where to write the numbers (default {RESULT})")
-    parser.add_argument("--measure", type=int, help=argparse.SUPPRESS)
-    parser.add_argument("--image", type=Path, help=argparse.SUPPRESS)
+    parser = harness.make_parser(__doc__)
+    parser.add_argument("--preset", choices=("small", "tiny"), default="small", help="model (default small)")
+    parser.add_argument("--steps", type=int, default=None, help="measured steps (default 10, quick 2)")
     options = parser.parse_args()
-    steps = options.steps or (4 if options.quick else 15)
-    if options.measure:
-        print(json.dumps(measure(options.image, options.measure, steps)))
-        return
+    options.steps = options.steps or (2 if options.quick else 10)
+    harness.quiet_threads()
     load = os.getloadavg()[0]
+    context = server()
     with tempfile.TemporaryDirectory(prefix="infbrush-bench-") as folder:
-        sizes = QUICK_SIZES if options.quick else SIZES
-        results = [run_apart(size, steps, Path(folder)) for size in sizes]
-    print_table(results)
-    path = options.json or (None if options.quick else RESULT)
-    if path is not None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        record = {"points": POINTS, "machine": machine(), "load_average_before": load, "results": results}
-        path.write_text(json.dumps(record, indent=2) + "\n")
+        results = by_size(context, options, Path(folder))
+        print_table(results)
+        wait, wait_facts = waiting(context, options, Path(folder))
+    first, last = results[0], results[-1]
+    ratios = {
+        "time_16384_vs_512": last["total_s"] / first["total_s"],
+        "memory_16384_vs_512": last["peak_mib"] / first["peak_mib"],
+        "loader_wait_fraction": wait,
+    }
+    facts = {"preset": options.preset, "points": harness.POINTS, "load_average_before": load, "waiting": wait_facts}
+    harness.finish("train_step", options, ratios, results, facts)
 
 
 if __name__ == "__main__":
