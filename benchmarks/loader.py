@@ -48,6 +48,7 @@ class Case:
     path: Path
     window: int
     folder: Path
+    view: Any = None
 
     def __post_init__(self) -> None:
         from infbrush_wsi.domain import Box, Shape
@@ -56,7 +57,6 @@ class Case:
         from infbrush_wsi.points.samplers import make_sampler
 
         self.mollifier = Mollifier()
-        self.view: Any = None
         self.open()
         rng = np.random.default_rng(self.window)
         shape = self.view.shape

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 TILE = 256
 BLOCK = 4096
@@ -12,7 +12,7 @@ BLOCK = 4096
 REPEATED = 2048
 """Side of the one phantom that a slide repeats where time is short."""
 MPP = 0.5
-LABEL = "Invasive"
+LABEL: Final = "Invasive"
 
 
 def write_slide(path: Path, side: int, *, repeat: bool = False) -> str:
