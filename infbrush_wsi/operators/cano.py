@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
 from torch import Tensor, nn
 
 from infbrush_wsi.errors import ConfigError
 from infbrush_wsi.operators.barrier import Barrier, Program
-from infbrush_wsi.operators.linear_attention import attend, feature_softmax, key_value_sums, split_heads
+from infbrush_wsi.operators.linear_attention import answers, head_softmax, key_value_sums, split_heads
 from infbrush_wsi.operators.partial import SumPartial
+from infbrush_wsi.operators.pointwise import blockwise_residual, modulated_norm
 from infbrush_wsi.points.support import Support
 
 
@@ -48,19 +50,25 @@ class CrossAttentionNeuralOperator(nn.Module):
         Yields:
             one barrier for each point set.
         """
-        query = feature_softmax(self.query(self.norm(x)), self.heads)
-        total = query
+        known: list[Tensor] = []
         for name in self.keys_values:
             sums = self._sums(name, tokens[name], support)
             if name in self.point_sets:
                 sums = yield Barrier(SumPartial(sums), _tensors)
-            total = total + attend(query, sums)
-        return x + self.out(total.reshape(x.shape).to(x.dtype))  # type: ignore[no-any-return]
+            known += [s.expand(x.shape[0], *s.shape[1:]) for s in sums]
+        chain = partial(_answers, heads=self.heads, sums=len(known))
+        shared = (self.norm.weight, self.norm.bias, self.query.weight, self.query.bias)
+        return blockwise_residual(chain, x, known, shared, self.out)
 
     def _sums(self, name: str, tokens: Tensor, support: Support) -> tuple[Tensor, Tensor]:
         key, value = self.keys_values[name](self.set_norms[name](tokens)).chunk(2, dim=-1)
         area = support.area if name in self.point_sets else None
-        return key_value_sums(feature_softmax(key, self.heads), split_heads(value, self.heads), area)
+        return key_value_sums(head_softmax(key, self.heads), split_heads(value, self.heads), area)
+
+
+def _answers(x: Tensor, *tensors: Tensor, heads: int, sums: int) -> Tensor:
+    scale, shift, *query = tensors[sums:]
+    return answers(modulated_norm(x, scale, shift), *tensors[:sums], *query, heads=heads)
 
 
 def _tensors(partial: SumPartial) -> tuple[Tensor, ...]:

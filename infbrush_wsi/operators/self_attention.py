@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from torch import Tensor, nn
 
 from infbrush_wsi.errors import ConfigError
 from infbrush_wsi.operators.barrier import Barrier, Program
-from infbrush_wsi.operators.linear_attention import attend, feature_softmax, key_value_sums, split_heads
+from infbrush_wsi.operators.linear_attention import answers, head_softmax, key_value_sums, split_heads
 from infbrush_wsi.operators.partial import SumPartial
+from infbrush_wsi.operators.pointwise import blockwise_residual, linear, modulated_norm
 from infbrush_wsi.points.support import Support
 
 
@@ -32,9 +35,18 @@ class SelfAttentionOperator(nn.Module):
 
     def program(self, x: Tensor, support: Support) -> Program:
         """Run on (B, N, C) points; yields one barrier."""
-        query, key, value = self.maps(self.norm(x)).chunk(3, dim=-1)
-        query = feature_softmax(query, self.heads)
-        sums = key_value_sums(feature_softmax(key, self.heads), split_heads(value, self.heads), support.area)
-        total = yield Barrier(SumPartial(sums), lambda partial: partial.tensors)
-        out = query + attend(query, total)
-        return x + self.out(out.reshape(x.shape).to(x.dtype))  # type: ignore[no-any-return]
+        channels = x.shape[-1]
+        normed = modulated_norm(x, self.norm.weight, self.norm.bias)
+        query_weight, weight = self.maps.weight.split([channels, 2 * channels])
+        query_bias, bias = self.maps.bias.split([channels, 2 * channels])
+        key, value = linear(normed, weight, bias).chunk(2, dim=-1)
+        sums = key_value_sums(head_softmax(key, self.heads), split_heads(value, self.heads), support.area)
+        total = yield Barrier(SumPartial(sums), lambda found: found.tensors)
+        known = [s.expand(x.shape[0], *s.shape[1:]) for s in total]
+        chain = partial(_answers, heads=self.heads)
+        shared = (self.norm.weight, self.norm.bias, query_weight, query_bias)
+        return blockwise_residual(chain, x, known, shared, self.out)
+
+
+def _answers(x: Tensor, s: Tensor, n: Tensor, scale: Tensor, shift: Tensor, *query: Tensor, heads: int) -> Tensor:
+    return answers(modulated_norm(x, scale, shift), s, n, *query, heads=heads)

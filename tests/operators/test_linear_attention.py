@@ -13,18 +13,25 @@ from infbrush_wsi.domain import Shape
 from infbrush_wsi.errors import ConfigError
 from infbrush_wsi.operators.barrier import Barrier, run_whole, run_with
 from infbrush_wsi.operators.cano import CrossAttentionNeuralOperator
-from infbrush_wsi.operators.linear_attention import attend, feature_softmax, key_value_sums, split_heads
+from infbrush_wsi.operators.linear_attention import (
+    STREAM,
+    attend,
+    head_softmax,
+    join_heads,
+    key_value_sums,
+    split_heads,
+)
 from infbrush_wsi.operators.self_attention import SelfAttentionOperator
 
 
 def quadratic(query: Tensor, key: Tensor, value: Tensor, area: Tensor) -> Tensor:
     """``Σ_j w_ij v_j`` with w_ij = a_j q_i·k_j / Σ_j a_j q_i·k_j, one query and head at a time."""
-    out = torch.zeros(*query.shape[:3], value.shape[-1], dtype=query.dtype)
+    out = torch.zeros_like(query)
     for b in range(query.shape[0]):
-        for h in range(query.shape[2]):
-            for i in range(query.shape[1]):
-                w = area[b] * (key[b, :, h] @ query[b, i, h])
-                out[b, i, h] = (w / w.sum()) @ value[b, :, h]
+        for h in range(query.shape[1]):
+            for i in range(query.shape[3]):
+                w = area[b] * (key[b, h].T @ query[b, h, :, i])
+                out[b, h, :, i] = value[b, h] @ (w / w.sum())
     return out
 
 
@@ -40,8 +47,8 @@ def randomised(layer: torch.nn.Module, seed: int = 0) -> Any:
 @pytest.mark.parametrize("weighted", [True, False])
 def test_equals_the_quadratic_form(weighted: bool) -> None:
     torch.manual_seed(0)
-    q = feature_softmax(torch.randn(2, 9, 12, dtype=torch.float64), 3)
-    k = feature_softmax(torch.randn(2, 14, 12, dtype=torch.float64), 3)
+    q = head_softmax(torch.randn(2, 9, 12, dtype=torch.float64), 3)
+    k = head_softmax(torch.randn(2, 14, 12, dtype=torch.float64), 3)
     v = split_heads(torch.randn(2, 14, 12, dtype=torch.float64), 3)
     area = torch.rand(2, 14, dtype=torch.float64) if weighted else torch.ones(2, 14, dtype=torch.float64)
     found = attend(q, key_value_sums(k, v, area if weighted else None))
@@ -51,17 +58,17 @@ def test_equals_the_quadratic_form(weighted: bool) -> None:
 
 def test_area_counts_a_token_as_often_as_it_says() -> None:
     torch.manual_seed(0)
-    k = feature_softmax(torch.randn(1, 5, 8, dtype=torch.float64), 2)
+    k = head_softmax(torch.randn(1, 5, 8, dtype=torch.float64), 2)
     v = split_heads(torch.randn(1, 5, 8, dtype=torch.float64), 2)
     times = torch.tensor([1, 3, 2, 1, 4])
-    repeated = key_value_sums(k.repeat_interleave(times, 1), v.repeat_interleave(times, 1))
+    repeated = key_value_sums(k.repeat_interleave(times, 3), v.repeat_interleave(times, 3))
     for a, b in zip(key_value_sums(k, v, times[None].double()), repeated, strict=True):
         torch.testing.assert_close(a, b)
 
 
 def test_sums_keep_full_precision_under_mixed_precision() -> None:
     torch.manual_seed(0)
-    k, v = torch.rand(1, 3000, 2, 8), torch.randn(1, 3000, 2, 8)
+    k, v = torch.rand(1, 2, 8, 3000), torch.randn(1, 2, 8, 3000)
     expected = key_value_sums(k, v)
     with torch.autocast("cpu", torch.bfloat16):
         found = key_value_sums(k, v)
@@ -72,13 +79,30 @@ def test_sums_keep_full_precision_under_mixed_precision() -> None:
     torch.testing.assert_close(out, attend(k, expected))
 
 
+def test_sums_are_streamed_in_an_order_that_threads_do_not_change() -> None:
+    torch.manual_seed(0)
+    tokens = 2 * STREAM + 77
+    k, v = torch.rand(1, 2, 8, tokens), torch.randn(1, 2, 8, tokens)
+    before, found = torch.get_num_threads(), []
+    for threads in (1, 2):
+        try:
+            torch.set_num_threads(threads)
+            found.append(key_value_sums(k, v))
+        finally:
+            torch.set_num_threads(before)
+    for one, two in zip(*found, strict=True):
+        assert torch.equal(one, two)
+    expected = torch.einsum("bhdn,bhen->bhde", k.double(), v.double())
+    torch.testing.assert_close(found[0][0].double(), expected, rtol=1e-4, atol=1e-3)
+
+
 def test_gradients_by_finite_differences() -> None:
     torch.manual_seed(0)
     x, y = (torch.randn(1, n, 6, dtype=torch.float64, requires_grad=True) for n in (3, 4))
     area = torch.rand(1, 4, dtype=torch.float64, requires_grad=True)
 
     def operator(x: Tensor, y: Tensor, area: Tensor) -> Tensor:
-        return attend(feature_softmax(x, 2), key_value_sums(feature_softmax(y, 2), split_heads(y, 2), area))
+        return attend(head_softmax(x, 2), key_value_sums(head_softmax(y, 2), split_heads(y, 2), area))
 
     assert torch.autograd.gradcheck(operator, (x, y, area))
 
@@ -89,8 +113,8 @@ def test_self_attention_equals_its_definition(supports: Any) -> None:
     support = replace(support, area=1 + 9 * torch.rand(2, 20))
     x = torch.randn(2, 20, 8, dtype=torch.float64)
     q, k, v = layer.maps(layer.norm(x)).chunk(3, -1)
-    q, k, v = feature_softmax(q, 2), feature_softmax(k, 2), split_heads(v, 2)
-    expected = x + layer.out((q + quadratic(q, k, v, support.area.double())).reshape(x.shape))
+    q, k, v = head_softmax(q, 2), head_softmax(k, 2), split_heads(v, 2)
+    expected = x + layer.out(join_heads(q + quadratic(q, k, v, support.area.double())))
     torch.testing.assert_close(run_whole(layer.program(x, support)), expected, rtol=1e-12, atol=1e-12)
 
 
@@ -122,12 +146,12 @@ def test_cano_equals_its_definition(supports: Any) -> None:
     support = replace(support, area=1 + 9 * torch.rand(2, 20))
     x = torch.randn(2, 20, 8, dtype=torch.float64)
     tokens = {"a": torch.randn(2, 7, 5, dtype=torch.float64), "here": torch.randn(2, 20, 6, dtype=torch.float64)}
-    q = feature_softmax(layer.query(layer.norm(x)), 2)
+    q = head_softmax(layer.query(layer.norm(x)), 2)
     total = q
     for name, area in (("a", torch.ones(2, 7, dtype=torch.float64)), ("here", support.area.double())):
         k, v = layer.keys_values[name](layer.set_norms[name](tokens[name])).chunk(2, -1)
-        total = total + quadratic(q, feature_softmax(k, 2), split_heads(v, 2), area)
-    expected = x + layer.out(total.reshape(x.shape))
+        total = total + quadratic(q, head_softmax(k, 2), split_heads(v, 2), area)
+    expected = x + layer.out(join_heads(total))
     torch.testing.assert_close(run_whole(layer.program(x, tokens, support)), expected, rtol=1e-12, atol=1e-12)
 
 
@@ -137,7 +161,7 @@ def test_a_set_of_one_token_is_a_bias_that_no_query_changes(supports: Any) -> No
     x = torch.randn(1, 20, 8, dtype=torch.float64)
     token = torch.randn(1, 1, 5, dtype=torch.float64)
     value = layer.keys_values["time"](layer.set_norms["time"](token))[..., 8:]
-    q = feature_softmax(layer.query(layer.norm(x)), 2).reshape(x.shape)
+    q = join_heads(head_softmax(layer.query(layer.norm(x)), 2))
     expected = x + layer.out(q + value)
     torch.testing.assert_close(run_whole(layer.program(x, {"time": token}, support)), expected)
 

@@ -20,6 +20,7 @@ from infbrush_wsi.operators.cano import CrossAttentionNeuralOperator
 from infbrush_wsi.operators.embedding import Position, PositionFeatures
 from infbrush_wsi.operators.grid_transfer import NEAREST_REACH, Transfer, grid_to_points, points_to_grid
 from infbrush_wsi.operators.partial import GridPartial
+from infbrush_wsi.operators.pointwise import linear
 from infbrush_wsi.operators.self_attention import SelfAttentionOperator
 from infbrush_wsi.operators.uno import GridUNet
 from infbrush_wsi.points.support import Support
@@ -188,16 +189,15 @@ class InfBrushDenoiser(ModelMixin, ConfigMixin):
         if position is not None:
             position = position.expand(x.shape[0], -1, -1).to(x.dtype)
             sets["coordinates"] = position
-        h = self.lift(x if position is None else torch.cat([x, position], dim=-1))
+        h = linear(x if position is None else torch.cat([x, position], dim=-1), self.lift.weight, self.lift.bias)
         skips = []
         for i, block in enumerate(self.down):
             h = block(h, support, embedding, save_memory=self.save_memory)
             h = yield from self._exchange(i, h, sets, support)
             skips.append(h)
-        grid = yield Barrier(
-            points_to_grid(self.to_grid(h), support, self.config.transfer), self._coarse(embedding, tokens)
-        )
-        h = self.from_grid(grid_to_points(grid, support).to(h.dtype))
+        # The linear maps to and from the grid commute with weighted means, and there are fewer nodes than points.
+        grid = yield Barrier(points_to_grid(h, support, self.config.transfer), self._coarse(embedding, tokens))
+        h = grid_to_points(grid, support).to(h.dtype)
         for i, block in enumerate(self.up):
             h = block(h, support, embedding, skips.pop(), save_memory=self.save_memory)
             h = yield from self._exchange(len(self.down) + i, h, sets, support)
@@ -226,7 +226,9 @@ class InfBrushDenoiser(ModelMixin, ConfigMixin):
 
     def _coarse(self, embedding: Tensor, tokens: Tensor) -> Any:
         def finish(partial: GridPartial) -> Tensor:
-            return self.uno(partial.mean(), embedding, tokens)  # type: ignore[no-any-return]
+            nodes = self.to_grid(partial.mean().permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+            grid = self.uno(nodes, embedding, tokens)
+            return self.from_grid(grid.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)  # type: ignore[no-any-return]
 
         return finish
 

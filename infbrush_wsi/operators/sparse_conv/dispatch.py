@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
 from infbrush_wsi.errors import ConfigError
+from infbrush_wsi.operators import triton_support
 from infbrush_wsi.operators.sparse_conv.op import sparse_depthwise
 from infbrush_wsi.points.support import Neighbours
 
-Backend = Literal["numba", "triton", "reference"]
+Backend = Literal["numba", "triton", "spconv", "reference"]
+NOT_USED = {
+    "spconv": "has no depthwise convolution: a full one of C times the work stands in, on request only",
+    "torchsparse": "has no depthwise convolution (its issue 149), and the fork that added one does not build with the "
+    "versions of torch that this package needs",
+}
+"""Sparse libraries that are never chosen by themselves, and why."""
 
 
 def choose_backend(x: Tensor) -> tuple[Backend, str]:
     """The back end for values like `x`, and the reason."""
     if x.device.type == "cuda":
-        if x.dtype not in (torch.float32, torch.bfloat16, torch.float16):
-            return "reference", f"the Triton kernel knows float32, bfloat16 and float16, values are {x.dtype}"
-        if find_spec("triton") is None:
-            return "reference", "triton is not installed"
-        return "triton", f"{x.dtype} on a GPU"
+        usable, reason = triton_support.available(x.device)
+        return ("triton" if usable else "reference"), reason
     if x.device.type != "cpu":
         return "reference", f"no kernel for {x.device.type}"
     if x.dtype not in (torch.float32, torch.float64):
@@ -60,4 +63,4 @@ def sparse_depthwise_conv(
         choices = ", ".join(map(repr, get_args(Backend)))
         raise ConfigError(f"no sparse convolution back end is called {backend!r}; choose one of {choices}")
     n = neighbours
-    return sparse_depthwise(x, weight.to(x.dtype), n.indptr, n.indices, n.taps, residual, full, False, backend)  # type: ignore[no-any-return]
+    return sparse_depthwise(x, weight, n.indptr, n.indices, n.taps, residual, full, False, backend)  # type: ignore[no-any-return]

@@ -1,7 +1,7 @@
 """The sparse convolution as an operator of torch: device kernels, shapes for tracing, gradients of any order.
 
-``out_i = r_i + (full / n_i) Σ_j w[tap(i, j)] x_j`` over the n_i neighbours j of i. It is linear in the values and in the
-weight, and who is whose neighbour is symmetric, so both gradients are made of the same two kernels.
+``out_i = r_i + (full / n_i) Σ_j w[tap(i, j)] x_j`` over the n_i neighbours j of i. It is linear in the values and in
+the weight, and who is whose neighbour is symmetric, so both gradients are made of the same two kernels.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def sparse_depthwise(
         residual: (N, C) added at the end, or None.
         full: neighbours of a point in a full neighbourhood; a sum over n of them is multiplied by ``full / n``. 0: not.
         flip: take the taps in reverse order (the transposed convolution).
-        backend: 'numba', 'triton' or 'reference'.
+        backend: 'numba', 'triton', 'spconv' or 'reference'.
 
     Returns:
         (N, C), dtype of `x`.
@@ -49,9 +49,13 @@ def sparse_depthwise(
     if backend == "triton":
         from infbrush_wsi.operators.sparse_conv import triton_kernel
 
-        out = triton_kernel.convolve(x.contiguous(), weight.contiguous(), indptr, indices, taps, flip)
+        return triton_kernel.convolve(x, weight, indptr, indices, taps, flip, residual=residual, full=full)
+    if backend == "spconv":
+        from infbrush_wsi.operators.sparse_conv import spconv_backend
+
+        out = spconv_backend.convolve(x, weight, indptr, indices, taps, flip)
     else:
-        out = reference_convolve(x, weight, indptr, indices, taps, flip)
+        out = reference_convolve(x, weight.to(x.dtype), indptr, indices, taps, flip)
     if full:
         out = out * (full / indptr.diff()).to(out.dtype)[:, None]
     return out if residual is None else residual + out
@@ -66,7 +70,7 @@ def _(x: Tensor, *_: Any) -> Tensor:
 def sparse_depthwise_weight(
     x: Tensor, upstream: Tensor, indptr: Tensor, indices: Tensor, taps: Tensor, size: int, backend: str
 ) -> Tensor:
-    """``dw[t] = Σ upstream_i x_j`` over the pairs (i, j) with tap t: (N, C), (N, C) → (size, C)."""
+    """``dw[t] = Σ upstream_i x_j`` over the pairs (i, j) with tap t: (N, C), (N, C) → (size, C), at least float32."""
     if backend == "numba":
         from infbrush_wsi.operators.sparse_conv import numba_kernel
 
@@ -74,14 +78,17 @@ def sparse_depthwise_weight(
     if backend == "triton":
         from infbrush_wsi.operators.sparse_conv import triton_kernel
 
-        dw = triton_kernel.weight_gradient(x.contiguous(), upstream.contiguous(), indptr, indices, taps, size)
-        return dw.to(x.dtype)
+        return triton_kernel.weight_gradient(x, upstream, indptr, indices, taps, size)
+    if backend == "spconv":
+        from infbrush_wsi.operators.sparse_conv import spconv_backend
+
+        return spconv_backend.weight_gradient(x, upstream, indptr, indices, taps, size)
     return reference_weight_gradient(x, upstream, indptr, indices, taps, size)
 
 
 @sparse_depthwise_weight.register_fake
 def _(x: Tensor, upstream: Tensor, indptr: Tensor, indices: Tensor, taps: Tensor, size: int, backend: str) -> Tensor:
-    return x.new_empty(size, x.shape[1])
+    return x.new_empty(size, x.shape[1], dtype=torch.promote_types(x.dtype, torch.float32))
 
 
 def _keep(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -100,7 +107,7 @@ def _gradients(ctx: Any, upstream: Tensor) -> tuple[Any, ...]:
             dx = sparse_depthwise(scaled, weight, *pairs, None, 0.0, not ctx.flip, ctx.backend)
         if want_weight:
             dw = sparse_depthwise_weight(x, scaled, *pairs, len(weight), ctx.backend)
-            dw = dw.flip(0) if ctx.flip else dw
+            dw = (dw.flip(0) if ctx.flip else dw).to(weight.dtype)
     return dx, dw, None, None, None, upstream if want_residual else None, None, None, None
 
 

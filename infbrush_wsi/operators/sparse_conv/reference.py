@@ -32,8 +32,9 @@ def reference_weight_gradient(
     x: Tensor, upstream: Tensor, indptr: Tensor, indices: Tensor, taps: Tensor, size: int
 ) -> Tensor:
     """``dw[t] = Σ upstream_i x_j`` over the pairs (i, j) with tap t."""
-    terms = upstream[_rows(indptr)] * x[indices.long()]
-    return x.new_zeros(size, x.shape[1]).index_add_(0, taps.long(), terms)
+    dtype = torch.promote_types(x.dtype, torch.float32)
+    terms = upstream.to(dtype)[_rows(indptr)] * x.to(dtype)[indices.long()]
+    return x.new_zeros(size, x.shape[1], dtype=dtype).index_add_(0, taps.long(), terms)
 
 
 def _rows(indptr: Tensor) -> Tensor:
