@@ -8,6 +8,9 @@ import os
 # other process uses a core, they burn the time slices of those that have work: training then is several times slower.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+from infbrush_wsi._process import keep_freed_memory
 from infbrush_wsi.cli.app import app
+
+keep_freed_memory()
 
 __all__ = ["app"]

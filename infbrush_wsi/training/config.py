@@ -108,7 +108,10 @@ class OptimConfig(_Part):
             ramped up as 1 - (1 + step)^(-2/3), so that short runs are not dominated by their start.
         condition_drop: probability of training without the condition (classifier-free guidance).
         precision: 'no', 'bf16' or 'fp16' (accelerate's mixed precision).
-        gradient_checkpointing: recompute point layers in the backward pass.
+        gradient_checkpointing: recompute point layers in the backward pass: True all, False none, 'auto' as many as
+            the memory asks for.
+        memory_gib: what 'auto' may use; None: the memory that is free when the run starts.
+        compile: let torch compile the layers (for GPUs; takes minutes at the start).
         seed: of weights, data, times and drops.
     """
 
@@ -123,7 +126,9 @@ class OptimConfig(_Part):
     ema: float = Field(default=0.9995, gt=0, lt=1)
     condition_drop: float = Field(default=0.1, ge=0, le=1)
     precision: Literal["no", "bf16", "fp16"] = "no"
-    gradient_checkpointing: bool = False
+    gradient_checkpointing: bool | Literal["auto"] = "auto"
+    memory_gib: float | None = Field(default=None, gt=0)
+    compile: bool = False
     seed: int = 0
 
 

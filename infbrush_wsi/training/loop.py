@@ -26,6 +26,7 @@ from infbrush_wsi.training.checkpoint import TrainingState, checkpoints, load_ch
 from infbrush_wsi.training.config import OptimConfig, RunConfig
 from infbrush_wsi.training.dataset import FunctionDataset
 from infbrush_wsi.training.duration import RunLength
+from infbrush_wsi.training.memory import recomputed_layers
 from infbrush_wsi.training.preview import preview_sheet
 from infbrush_wsi.training.record import RunRecord
 
@@ -62,14 +63,21 @@ class TrainingLoop:
         self.config, self.out, self.process, self.dataset = config, out, process, dataset
         self.info, self.facts, self.report = info, facts, report
         self.accelerator = accelerator or Accelerator(mixed_precision=config.optim.precision)
-        denoiser.save_memory = config.optim.gradient_checkpointing
-        rate = config.optim.learning_rate or LEARNING_RATES.get(config.model.preset, 5e-5)
-        self.rate = rate
-        optimizer = torch.optim.Adam(denoiser.parameters(), lr=rate, betas=config.optim.betas)
+        self.rate = config.optim.learning_rate or LEARNING_RATES.get(config.model.preset, 5e-5)
+        denoiser.to(self.accelerator.device)
+        denoiser.recomputed_layers = recomputed_layers(config, denoiser)
+        if config.optim.compile:
+            denoiser.compile_layers()
+        optimizer = torch.optim.Adam(denoiser.parameters(), lr=self.rate, betas=config.optim.betas, fused=True)
         self.network, self.optimizer = self.accelerator.prepare(denoiser, optimizer)
         self.denoiser: InfBrushDenoiser = self.accelerator.unwrap_model(self.network)
         self.ema = EMAModel(
-            self.denoiser.parameters(), decay=config.optim.ema, use_ema_warmup=True, inv_gamma=1.0, power=2 / 3
+            self.denoiser.parameters(),
+            decay=config.optim.ema,
+            use_ema_warmup=True,
+            inv_gamma=1.0,
+            power=2 / 3,
+            foreach=True,
         )
         self.ema.to(self.accelerator.device)
         self.step = 0

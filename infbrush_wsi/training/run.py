@@ -25,7 +25,15 @@ from infbrush_wsi.training.config import RunConfig
 from infbrush_wsi.training.loop import Report, TrainingLoop
 from infbrush_wsi.training.statistics import DataStatistics, measure
 
-MAY_CHANGE = {"optim.steps", "optim.minutes", "data.workers", "data.cache_dir", "data.cache_bytes"}
+MAY_CHANGE = {
+    "optim.steps",
+    "optim.minutes",
+    "data.workers",
+    "data.cache_dir",
+    "data.cache_bytes",
+    "optim.memory_gib",
+    "optim.gradient_checkpointing",
+}
 """What may differ when a run is continued (and everything under 'record')."""
 
 Started = Callable[[TrainingData, TrainingLoop], None]

@@ -58,6 +58,10 @@ class InfBrushDenoiser(ModelMixin, ConfigMixin):
         transfer: 'splat' or 'knn', see `points.transfer`.
         magnification: whether the network is told the pixel size relative to `mpp` (training at several).
         dropout: in attention levels of the U-Net.
+
+    Attributes:
+        recomputed_layers: how many point layers keep nothing for the backward pass and run again in it (the first
+            ones; zero at first). It changes memory and time, not the result.
     """
 
     config_name = "config.json"  # type: ignore[assignment]
@@ -92,7 +96,7 @@ class InfBrushDenoiser(ModelMixin, ConfigMixin):
         super().__init__()  # type: ignore[no-untyped-call]
         _check(kernel_size, grid_pitch, blocks)
         _check_choices(cano, position, transfer)
-        self.save_memory = False
+        self.recomputed_layers = 0
         self.time_features = Timesteps(TIME_FREQUENCIES, flip_sin_to_cos=True, downscale_freq_shift=0)
         self.time_embedding = TimestepEmbedding(TIME_FREQUENCIES, embedding_width, act_fn="gelu")
         self.magnification_embedding = TimestepEmbedding(TIME_FREQUENCIES, embedding_width) if magnification else None
@@ -135,6 +139,16 @@ class InfBrushDenoiser(ModelMixin, ConfigMixin):
             if self.position_features.width:
                 sets |= {"coordinates": self.position_features.width}
         return sets
+
+    @property
+    def point_layers(self) -> int:
+        """Number of point layers, before and after the grid."""
+        return len(self.down) + len(self.up)
+
+    def compile_layers(self, **options: Any) -> None:
+        """Compile the point layers and the grid's U-Net in place (`torch.compile` with `options`)."""
+        for layer in (*self.down, *self.up, self.uno):
+            layer.compile(**options)
 
     def barrier_reach(self, ratio: float = 1.0) -> list[int]:
         """How far each global sum looks away in pixels, in order, and last how far the output does.
@@ -192,15 +206,16 @@ class InfBrushDenoiser(ModelMixin, ConfigMixin):
         h = linear(x if position is None else torch.cat([x, position], dim=-1), self.lift.weight, self.lift.bias)
         skips = []
         for i, block in enumerate(self.down):
-            h = block(h, support, embedding, save_memory=self.save_memory)
+            h = block(h, support, embedding, save_memory=i < self.recomputed_layers)
             h = yield from self._exchange(i, h, sets, support)
             skips.append(h)
         # The linear maps to and from the grid commute with weighted means, and there are fewer nodes than points.
         grid = yield Barrier(points_to_grid(h, support, self.config.transfer), self._coarse(embedding, tokens))
         h = grid_to_points(grid, support).to(h.dtype)
         for i, block in enumerate(self.up):
-            h = block(h, support, embedding, skips.pop(), save_memory=self.save_memory)
-            h = yield from self._exchange(len(self.down) + i, h, sets, support)
+            layer = len(self.down) + i
+            h = block(h, support, embedding, skips.pop(), save_memory=layer < self.recomputed_layers)
+            h = yield from self._exchange(layer, h, sets, support)
         return self.head(h)  # type: ignore[no-any-return]
 
     def _embed(

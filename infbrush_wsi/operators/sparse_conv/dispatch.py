@@ -56,11 +56,16 @@ def sparse_depthwise_conv(
         (N, C), dtype of `x`.
 
     Raises:
-        ConfigError: for an unknown back end.
+        ConfigError: for an unknown back end, or neighbours of other points or of another kernel size.
     """
     backend = backend or choose_backend(x)[0]
     if backend not in get_args(Backend):
         choices = ", ".join(map(repr, get_args(Backend)))
         raise ConfigError(f"no sparse convolution back end is called {backend!r}; choose one of {choices}")
     n = neighbours
+    if len(weight) != n.kernel_size**2 or len(x) != len(n.indptr) - 1:
+        raise ConfigError(
+            f"the neighbours are of {len(n.indptr) - 1} points and a kernel of {n.kernel_size}² taps, the values of "
+            f"{len(x)} points and the weight of {len(weight)} taps; prepare the points with the model's kernel size"
+        )
     return sparse_depthwise(x, weight, n.indptr, n.indices, n.taps, residual, full, False, backend)  # type: ignore[no-any-return]
