@@ -6,7 +6,8 @@ that one set of weights serves both. Lengths are in training pixels.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from collections.abc import Callable
+from dataclasses import dataclass, fields, is_dataclass
 from functools import cached_property
 from typing import Any, TypeVar
 
@@ -182,12 +183,20 @@ class AxisWeights:
 
 Support = ScatterSupport | LatticeSupport
 _Tensors = TypeVar("_Tensors", SparseMatrix, Neighbours, ScatterSupport)
+_Any = TypeVar("_Any")
 
 
 def _moved(value: _Tensors, device: torch.device | str) -> _Tensors:
     """A dataclass of tensors with every tensor (and nested dataclass) on `device`."""
-    changes = {f.name: getattr(value, f.name) for f in fields(value)}
+    return map_tensors(value, lambda tensor: tensor.to(device, non_blocking=True))
+
+
+def map_tensors(value: _Any, change: Callable[[Tensor], Tensor]) -> _Any:
+    """A dataclass with `change` applied to each of its tensors and to those of the dataclasses in it."""
+    changes: dict[str, Any] = {f.name: getattr(value, f.name) for f in fields(value)}  # type: ignore[arg-type]
     for name, part in changes.items():
-        if hasattr(part, "to"):
-            changes[name] = part.to(device)
+        if isinstance(part, Tensor):
+            changes[name] = change(part)
+        elif is_dataclass(part) and any(isinstance(getattr(part, f.name), Tensor) for f in fields(part)):
+            changes[name] = map_tensors(part, change)
     return type(value)(**changes)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from infbrush_wsi.conditioning.condition import ConditionBatch
-from infbrush_wsi.points.support import ScatterSupport
+from infbrush_wsi.points.support import ScatterSupport, map_tensors
 
 
 @dataclass(frozen=True)
@@ -37,13 +37,8 @@ class TrainBatch:
 
     def to(self, device: torch.device | str) -> TrainBatch:
         """The same on another device."""
-        return TrainBatch(
-            self.clean.to(device),
-            self.noise.to(device),
-            self.weight.to(device),
-            self.support.to(device),
-            self.condition.to(device),
-            self.timestep.to(device),
-            self.log_magnification.to(device),
-            self.origin,
-        )
+        return map_tensors(self, lambda tensor: tensor.to(device, non_blocking=True))
+
+    def pin_memory(self) -> TrainBatch:
+        """The same in page-locked memory, from which a GPU copies while it computes; the loader calls this."""
+        return map_tensors(self, Tensor.pin_memory)

@@ -144,10 +144,12 @@ class TrainingLoop:
                 }
                 self._log(record, scalars)
                 waited, losses, started, since = 0.0, [], time.perf_counter(), self.step
+            computed = time.perf_counter()
             if settings.preview_every and (self.step % settings.preview_every == 0 or last):
                 self._preview(record)
             if self.step % settings.checkpoint_every == 0 and not last:
                 self._save(final=False)
+            started += time.perf_counter() - computed  # pictures and checkpoints are no step's time
             if last:
                 return  # batches that were fetched before the end was known are left
             if self.stopping:
@@ -171,6 +173,7 @@ class TrainingLoop:
             num_workers=workers,
             worker_init_fn=_ignore_interrupts,
             prefetch_factor=3 if workers else None,
+            pin_memory=self.accelerator.device.type == "cuda",
         )
         asked = time.perf_counter()
         for batch in loader:
