@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from infbrush_wsi.domain import Shape
 from infbrush_wsi.models.infbrush.block import PointBlock
 from infbrush_wsi.operators.sparse_conv import DepthwiseConv
+from infbrush_wsi.operators.sparse_conv.dispatch import sparse_depthwise_conv
 from infbrush_wsi.operators.sparse_conv.reference import sparse_depthwise_reference
 from infbrush_wsi.points.prepare import Layout, scatter_support
 from infbrush_wsi.points.samplers import make_sampler
@@ -50,6 +51,30 @@ class GatherConvolution(nn.Module):
         density = support.neighbours.indptr.diff().to(x.dtype) / self.side**2
         out = (out / density[:, None]).reshape(x.shape)
         return out if residual is None else residual + out
+
+
+class SpconvConvolution(nn.Module):
+    """The sparse convolution by the spconv library, as a full one with a diagonal weight."""
+
+    def __init__(self, conv: DepthwiseConv) -> None:
+        super().__init__()
+        self.weight, self.side = conv.weight, conv.kernel_size
+
+    def forward(self, x: Tensor, support: ScatterSupport, residual: Tensor | None = None) -> Tensor:
+        """(B, N, C) → same."""
+        taps = self.weight.permute(1, 2, 0).reshape(self.side**2, -1)
+        rest = None if residual is None else residual.flatten(0, 1)
+        full = float(self.side**2)
+        out = sparse_depthwise_conv(x.flatten(0, 1), taps, support.neighbours, "spconv", full=full, residual=rest)
+        return out.reshape(x.shape)
+
+
+STAND_INS = {
+    "pointwise": lambda conv: NoConvolution(),
+    "gather": GatherConvolution,
+    "spconv": SpconvConvolution,
+}
+"""What takes the place of the block's convolution, by way."""
 
 
 @dataclass
@@ -104,9 +129,9 @@ class Case:
         block = self.block
         if way in LAYOUTS:
             return block, lambda x: published_block(block, x, self.density, self.embedding)
-        if way in ("pointwise", "gather"):
+        if way in STAND_INS:
             block = copy.deepcopy(block)
-            block.conv = NoConvolution() if way == "pointwise" else GatherConvolution(block.conv)  # type: ignore[assignment]
+            block.conv = STAND_INS[way](block.conv)  # type: ignore[no-untyped-call]
         return block, lambda x: block(x, self.support, self.embedding)
 
     def forward(self, way: str) -> Run:
@@ -136,7 +161,7 @@ class Case:
     def convolution(self, way: str) -> Run:
         """The convolution alone, density included, without gradients."""
         conv = self.block.conv
-        layer: nn.Module = GatherConvolution(conv) if way == "gather" else conv
+        layer: nn.Module = STAND_INS[way](conv) if way in STAND_INS else conv  # type: ignore[no-untyped-call]
         image = self.image(way) if way in LAYOUTS else None
 
         def run() -> Tensor:

@@ -18,7 +18,7 @@ from typing import Any
 
 import harness
 
-harness.quiet_threads()
+harness.like_the_command_line()
 
 SIZES = (128, 256, 512)
 MULTIPLIERS = (1, 2, 5, 6)

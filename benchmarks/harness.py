@@ -19,12 +19,14 @@ POINTS = 65_536
 """Points of one image in a training step, as published."""
 
 
-def quiet_threads() -> None:
-    """Let waiting threads sleep, as the command line does. Call it before torch is imported.
+def like_the_command_line() -> None:
+    """Let waiting threads sleep and keep freed memory, as the command line does. Call it before torch is imported.
 
     Threads that spin while they wait measure the other processes of the machine.
     """
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    from infbrush_wsi._process import prepare_process
+
+    prepare_process()
 
 
 def make_parser(description: str | None) -> argparse.ArgumentParser:

@@ -183,7 +183,7 @@ def measure(options: argparse.Namespace, folder: Path) -> list[dict[str, Any]]:
 def main() -> None:
     parser = harness.make_parser(__doc__)
     options = parser.parse_args()
-    harness.quiet_threads()
+    harness.like_the_command_line()
     with tempfile.TemporaryDirectory(prefix="infbrush-bench-") as folder:
         results = measure(options, Path(folder))
     ratios = {

@@ -19,7 +19,7 @@ from typing import Any
 
 import harness
 
-harness.quiet_threads()
+harness.like_the_command_line()
 
 SIZES, QUICK_SIZES = (512, 1024, 2048, 4096), (256, 512)
 STEPS, QUICK_STEPS = 4, 2

@@ -5,29 +5,28 @@
 65,536 points of 1024², 64 channels, 7 x 7 depthwise, forward and forward + backward. 'masked_dense' holds a masked
 image in contiguous layout, '..._channels_last' in that layout (see published.py for which of them published code
 meets); 'gather' is the same block with the convolution in plain torch; 'pointwise' is the block without its
-convolution. Points come from the default sampler, 'mixed' (half of them in dense windows, six times as many
-neighbours as uniform points); keys with '_uniform' are for uniform ones, as published.
+convolution; 'spconv' is that library's full convolution with a diagonal weight, where it is installed. Points are
+uniform, as published; keys with '_mixed' are for this package's default sampler (half of the points in dense windows,
+six times as many neighbours).
 
 The table by size runs each row in a process of its own: 'work' is its peak memory without what was resident before.
 'map' is the time to build neighbour map and grid weights, for windows of 1024² and 100,000². The --quick run leaves
-out channels-last, and masked dense images in the table.
+out channels-last, the table by size, and all but the point-wise ratio for mixed points.
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib.util
-import inspect
 import json
 from typing import Any
 
 import harness
 
-harness.quiet_threads()
+harness.like_the_command_line()
 
 DEFAULT_SIDE = 1024
-WAYS = ("ours", "pointwise", "gather", "masked_dense", "masked_dense_channels_last")
-DENSE = WAYS[3:]
+WAYS = ("ours", "pointwise", "gather", "spconv", "masked_dense", "masked_dense_channels_last")
+DENSE = WAYS[4:]
 ACTIVATION_COPIES = {"forward": 8, "train": 24}
 """Images of all channels that a masked dense block holds at its peak, as measured at 1024²."""
 MOST_GIB = 6.0
@@ -43,7 +42,11 @@ def block_ratios(sampler: str, quick: bool) -> tuple[dict[str, float], dict[str,
     from block_case import Case
     from published import check_equal
 
-    ways = WAYS if sampler == "mixed" and not quick else WAYS[:-1]
+    from infbrush_wsi.operators.sparse_conv import spconv_backend
+
+    ways = [way for way in WAYS if way != "spconv" or spconv_backend.available()[0]]
+    if quick:
+        ways = ways[:2] if sampler == "mixed" else ways[:-1]
     small = Case(4096, 256, sampler)
     for way in ways[2:]:
         for make in (small.forward, small.train):
@@ -52,13 +55,13 @@ def block_ratios(sampler: str, quick: bool) -> tuple[dict[str, float], dict[str,
     case = Case(harness.POINTS, DEFAULT_SIDE, sampler)
     ratios: dict[str, float] = {}
     seconds: dict[str, Any] = {}
-    suffix = "" if sampler == "mixed" else f"_{sampler}"
+    suffix = "" if sampler == "uniform" else f"_{sampler}"
     for step, make in (("forward", case.forward), ("train", case.train), ("convolution", case.convolution)):
         last: dict[str, Any] = {}
         some = [way for way in ways if step != "convolution" or way != "pointwise"]
         calls = {way: _keeping(make(way), way, last) for way in some}
-        few = dict.fromkeys(DENSE, 1 if quick else 3) | {"gather": 2 if quick else 5}
-        times = harness.compare(calls, repeat=15, few=few)
+        few = dict.fromkeys(DENSE, 1 if quick else 3) | dict.fromkeys(("gather", "spconv"), 2 if quick else 5)
+        times = harness.compare(calls, repeat=15, few={way: n for way, n in few.items() if way in calls})
         key = "convolution" if step == "convolution" else f"block_{step}"
         for way in some[1:]:
             if way == "pointwise":
@@ -99,14 +102,12 @@ def measure(way: str, points: int, side: int) -> dict[str, Any]:
     return row | {"peak_mib": harness.peak_mib()}
 
 
-def table(quick: bool) -> list[dict[str, Any]]:
+def table() -> list[dict[str, Any]]:
     """Rows by size, each from a process of its own."""
-    sides = (512, 2048) if quick else (256, 512, 1024, 2048, 4096)
-    sizes = [(harness.POINTS, side) for side in sides]
-    sizes += [] if quick else [(16_384, 1024), (262_144, 1024)]
+    sizes = [(harness.POINTS, side) for side in (256, 512, 1024, 2048, 4096)] + [(16_384, 1024), (262_144, 1024)]
     rows = []
     for points, side in sizes:
-        for way in ("ours",) if quick else ("ours", "masked_dense"):
+        for way in ("ours", "masked_dense"):
             rows.append(harness.run_apart(__file__, "--measure", way, points, side))
             print(_line(rows[-1]))
     return rows
@@ -149,22 +150,15 @@ def map_times(quick: bool) -> dict[str, float]:
 
 
 def other_libraries() -> dict[str, str]:
-    """Why the sparse convolution libraries are not in the comparison."""
-    reasons = {}
-    for name, layer in (("spconv", "spconv.pytorch.SubMConv2d"), ("torchsparse", "torchsparse.nn.Conv3d")):
-        if importlib.util.find_spec(name) is None:
-            reasons[name] = "not installed"
-            continue
-        module, _, attribute = layer.rpartition(".")
-        try:
-            parameters = inspect.signature(getattr(importlib.import_module(module), attribute).__init__).parameters
-        except (ImportError, OSError, AttributeError) as error:
-            reasons[name] = f"cannot be imported: {error}"
-            continue
-        depthwise = "depthwise" in parameters
-        reasons[name] = f"{layer} has {'' if depthwise else 'no '}depthwise convolution, and no CPU kernel for it"
-    for name, reason in reasons.items():
-        print(f"{name}: not compared, {reason}")
+    """Which sparse convolution libraries are in the comparison, and why not."""
+    from infbrush_wsi.operators.sparse_conv import spconv_backend
+    from infbrush_wsi.operators.sparse_conv.dispatch import NOT_USED
+
+    usable, reason = spconv_backend.available()
+    reasons = {"spconv": f"compared: {reason}" if usable else f"not compared: {reason}"}
+    reasons["torchsparse"] = f"not compared: torchsparse {NOT_USED['torchsparse']}"
+    for name, text in reasons.items():
+        print(f"{name}: {text}")
     return reasons
 
 
@@ -178,10 +172,10 @@ def main() -> None:
         return
     others = other_libraries()
     maps = map_times(options.quick)
-    rows = table(options.quick)
+    rows = [] if options.quick else table()
     ratios: dict[str, float] = {}
     blocks = []
-    for sampler in ("mixed",) if options.quick else ("mixed", "uniform"):
+    for sampler in ("uniform", "mixed"):
         found, block = block_ratios(sampler, options.quick)
         ratios |= found
         blocks.append(block)

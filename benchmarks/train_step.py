@@ -142,7 +142,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=None, help="measured steps (default 10, quick 2)")
     options = parser.parse_args()
     options.steps = options.steps or (2 if options.quick else 10)
-    harness.quiet_threads()
+    harness.like_the_command_line()
     load = os.getloadavg()[0]
     context = server()
     with tempfile.TemporaryDirectory(prefix="infbrush-bench-") as folder:

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import os
+from infbrush_wsi._process import prepare_process
 
-# Has to be set before torch is imported. libgomp's threads spin while they wait for each other, and as soon as any
-# other process uses a core, they burn the time slices of those that have work: training then is several times slower.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+prepare_process()
 
-from infbrush_wsi._process import keep_freed_memory
-from infbrush_wsi.cli.app import app
-
-keep_freed_memory()
+from infbrush_wsi.cli.app import app  # noqa: E402 (torch reads the settings when it is imported)
 
 __all__ = ["app"]

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from infbrush_wsi.operators.pointwise import linear
 from infbrush_wsi.operators.softmax_attention import softmax_attention
 
 HEAD_WIDTH = 32
@@ -77,10 +78,11 @@ class GridAttention(nn.Module):
         """(B, C, H, W), tokens (B, L, context) → (B, C, H, W)."""
         nodes = x.permute(0, 2, 3, 1)
         attend = self._whole if max(nodes.shape[1:3]) <= self.window else self._windows
-        nodes = nodes + self.out(attend(self.maps(self.norm(nodes))))
+        maps = linear(self.norm(nodes), self.maps.weight, self.maps.bias)
+        nodes = nodes + linear(attend(maps), self.out.weight, self.out.bias)
         if self.cross is not None and tokens is not None:
             nodes = self.cross(nodes, tokens)
-        return nodes.permute(0, 3, 1, 2)  # type: ignore[no-any-return]
+        return nodes.permute(0, 3, 1, 2)
 
     def _whole(self, maps: Tensor) -> Tensor:
         """(B, h, w, 3C) → (B, h, w, C), every node sees every other."""
@@ -126,13 +128,17 @@ class CrossAttention(nn.Module):
     def forward(self, nodes: Tensor, tokens: Tensor) -> Tensor:
         """(B, H, W, C), (B, L, context) → (B, H, W, C)."""
         b, h, w, c = nodes.shape
-        q = self.query(self.norm(nodes)).reshape(b, h * w, self.heads, -1).transpose(1, 2)
+        q = (
+            linear(self.norm(nodes), self.query.weight, self.query.bias)
+            .reshape(b, h * w, self.heads, -1)
+            .transpose(1, 2)
+        )
         k, v = (
             m.reshape(b, tokens.shape[1], self.heads, -1).transpose(1, 2)
             for m in self.keys_values(tokens).chunk(2, dim=-1)
         )
         out = softmax_attention(q, k, v).transpose(1, 2).reshape(b, h, w, c)
-        return nodes + self.out(out)  # type: ignore[no-any-return]
+        return nodes + linear(out, self.out.weight, self.out.bias)
 
 
 def _starts(length: int, side: int) -> list[int]:

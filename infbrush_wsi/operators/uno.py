@@ -64,6 +64,11 @@ class GridUNet(nn.Module):
             if level:
                 self.grow.append(nn.Conv2d(channels, widths[level - 1], 3, padding=1))
         self.head = nn.Conv2d(width, width, 1)
+        self.arrange()
+
+    def arrange(self) -> None:
+        """Lay the weights as the convolutions read them; otherwise every call copies them. Also after loading."""
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, grid: Tensor, embedding: Tensor, tokens: Tensor) -> Tensor:
         """(B, width, rows, columns), (B, E), (B, L, context) → (B, width, rows, columns)."""

@@ -27,9 +27,13 @@ def test_the_command_line_loads_no_heavy_library():
     assert done.stdout.strip() == "[]"
 
 
-def test_threads_wait_passively_unless_the_user_says_otherwise():
-    code = "import os, infbrush_wsi.cli; print(os.environ['OMP_WAIT_POLICY'])"
-    for given, expected in (({}, "PASSIVE"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE")):
+def test_threads_wait_briefly_unless_the_user_says_otherwise():
+    code = "import os, infbrush_wsi.cli; print(os.environ.get('GOMP_SPINCOUNT'), os.environ.get('OMP_WAIT_POLICY'))"
+    for given, expected in (
+        ({}, "2000 None"),
+        ({"OMP_WAIT_POLICY": "ACTIVE"}, "None ACTIVE"),
+        ({"GOMP_SPINCOUNT": "7"}, "7 None"),
+    ):
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=given)
         assert done.stdout.strip() == expected
 

@@ -168,3 +168,14 @@ def test_json_is_replaced_whole(tmp_path: Path) -> None:
         write_json(path, {"a": object()})
     assert json.loads(path.read_text()) == {"a": "µm"}
     assert [p.name for p in tmp_path.iterdir()] == ["x.json"]
+
+
+def test_loaded_convolutions_lie_in_memory_as_fresh_ones(tmp_path: Path) -> None:
+    """Otherwise each call of the U-Net copies its weights."""
+    fresh = InfBrushDenoiser()
+    fresh.save_pretrained(tmp_path)
+    loaded = InfBrushDenoiser.from_pretrained(tmp_path, low_cpu_mem_usage=False)
+    for net in (fresh, loaded):
+        weights = [p for p in net.uno.parameters() if p.dim() == 4]
+        assert weights
+        assert all(w.is_contiguous(memory_format=torch.channels_last) for w in weights)

@@ -140,6 +140,13 @@ class InfBrushDenoiser(ModelMixin, ConfigMixin):
                 sets |= {"coordinates": self.position_features.width}
         return sets
 
+    @classmethod
+    def from_pretrained(cls, *arguments: Any, **options: Any) -> InfBrushDenoiser:
+        """Load a saved network, as any diffusers model."""
+        net: InfBrushDenoiser = super().from_pretrained(*arguments, **options)
+        net.uno.arrange()
+        return net
+
     @property
     def point_layers(self) -> int:
         """Number of point layers, before and after the grid."""

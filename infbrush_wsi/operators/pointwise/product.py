@@ -14,8 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-FEWEST_ROWS = 256
-"""Below that a product takes microseconds and the way to it counts."""
+LEAST_WORK = 1 << 20
+"""Multiplications below which a product takes microseconds and the way to it counts."""
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -33,8 +33,8 @@ def choose_product(x: Tensor, weight: Tensor) -> tuple[str, str]:
         return "torch", f"values are {x.dtype} on {x.device}; oneDNN's linear layer is used for float32 on the CPU"
     if torch.compiler.is_compiling() or torch.is_autocast_enabled("cpu"):
         return "torch", "compiled graphs and autocast choose their own product"
-    if x.numel() < FEWEST_ROWS * x.shape[-1]:
-        return "torch", f"fewer than {FEWEST_ROWS} rows"
+    if x.numel() * len(weight) < LEAST_WORK:
+        return "torch", f"fewer than {LEAST_WORK} multiplications"
     if not _available():
         return "torch", "this torch has no oneDNN linear layer"
     return "onednn", "float32 on the CPU"

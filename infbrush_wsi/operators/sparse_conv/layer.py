@@ -38,16 +38,16 @@ class DepthwiseConv(nn.Module):
         """(B, N, C) → (B, N, C); `residual` is added to the result."""
         kernel = rescaled_kernel(self.weight, support.ratio)
         if isinstance(support, LatticeSupport):
-            out = self._dense(x, kernel, support)
-            return out if residual is None else out + residual
+            return self._dense(x, kernel, support, residual)
         return self._scattered(x, kernel, support, residual)
 
-    def _dense(self, x: Tensor, kernel: Tensor, support: LatticeSupport) -> Tensor:
+    def _dense(self, x: Tensor, kernel: Tensor, support: LatticeSupport, residual: Tensor | None) -> Tensor:
         out = dense_depthwise(x, kernel, support)
         side = kernel.shape[-1]
-        if side == self.kernel_size and not near_border(support, side):
-            return out  # every neighbourhood is full: the density is one
-        return out / dense_density(support, side, self.kernel_size).to(x.dtype)
+        if side == self.kernel_size and not near_border(support, side):  # neighbourhoods are full: the density is one
+            return out if residual is None else residual + out
+        density = dense_density(support, side, self.kernel_size).to(x.dtype)
+        return out / density if residual is None else torch.addcdiv(residual, out, density)
 
     def _scattered(self, x: Tensor, kernel: Tensor, support: ScatterSupport, residual: Tensor | None) -> Tensor:
         taps = kernel.permute(1, 2, 0).reshape(-1, kernel.shape[0])
