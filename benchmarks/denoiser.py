@@ -43,7 +43,7 @@ def make_denoiser(size: int, **changes: Any) -> Any:
 def make_calls(size: int, ways: tuple[str, ...]) -> dict[str, Any]:
     """Evaluations of one image of that size, by way; each returns (pixels, 3)."""
     import torch
-    from published_denoiser import NearestWeights, contiguous_copy, published_forward
+    from published_denoiser import NearestWeights, plain_copy, published_forward
 
     from infbrush_wsi.conditioning.condition import ConditionBatch
     from infbrush_wsi.domain import Box, Shape
@@ -65,7 +65,7 @@ def make_calls(size: int, ways: tuple[str, ...]) -> dict[str, Any]:
         with_cano = make_denoiser(size)
         calls["ours_cano"] = lambda: ours(with_cano)
     if "published" in ways:
-        twin, nearest = contiguous_copy(net), NearestWeights.of(support)
+        twin, nearest = plain_copy(net), NearestWeights.of(support)
         image = tokens.reshape(1, size, size, 3).permute(0, 3, 1, 2).contiguous()
 
         def published() -> Any:

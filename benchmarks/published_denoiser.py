@@ -16,7 +16,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from published import Density, channel_norm, pixel_linear, published_block
-from torch import Tensor
+from torch import Tensor, nn
 
 from infbrush_wsi.conditioning.condition import ConditionBatch
 from infbrush_wsi.models.infbrush import InfBrushDenoiser
@@ -25,11 +25,14 @@ from infbrush_wsi.points.support import LatticeSupport
 from infbrush_wsi.points.transfer import NEAREST, nearest_matrix
 
 
-def contiguous_copy(net: InfBrushDenoiser) -> InfBrushDenoiser:
-    """The network with weights in torch's default layout, whatever ours keeps them in."""
+def plain_copy(net: InfBrushDenoiser) -> InfBrushDenoiser:
+    """The network with torch's own convolutions and layout of the weights, whatever ours has."""
     twin = copy.deepcopy(net)
     for parameter in twin.parameters():
         parameter.data = parameter.data.contiguous()
+    for module in twin.modules():
+        if isinstance(module, nn.Conv2d):
+            module.__class__ = nn.Conv2d  # its forward, without the packed weights of `PackedConv2d`
     return twin
 
 

@@ -10,7 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from infbrush_wsi.operators.pointwise import linear
+from infbrush_wsi.operators.packed_conv import PackedConv2d
+from infbrush_wsi.operators.pointwise import affine, linear, modulated_norm
 from infbrush_wsi.operators.softmax_attention import softmax_attention
 
 HEAD_WIDTH = 32
@@ -22,7 +23,13 @@ class ChannelNorm(nn.LayerNorm):
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise."""
-        return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+        return self.modulated(x, self.weight, self.bias)
+
+    def modulated(self, x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+        """The norm times `scale` plus `shift`, (B or 1, 1, C), in the place of its own weight and bias."""
+        nodes = x.permute(0, 2, 3, 1)
+        out = modulated_norm(nodes.flatten(1, 2), scale, shift, self.eps)
+        return out.reshape(nodes.shape).permute(0, 3, 1, 2)
 
 
 class GridBlock(nn.Module):
@@ -38,8 +45,8 @@ class GridBlock(nn.Module):
     def __init__(self, inputs: int, outputs: int, embedding: int, dropout: float = 0.0) -> None:
         super().__init__()
         self.norm1, self.norm2 = ChannelNorm(inputs), ChannelNorm(outputs)
-        self.conv1 = nn.Conv2d(inputs, outputs, 3, padding=1)
-        self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1)
+        self.conv1 = PackedConv2d(inputs, outputs, 3, padding=1)
+        self.conv2 = PackedConv2d(outputs, outputs, 3, padding=1)
         self.modulation = nn.Linear(embedding, 2 * outputs)
         self.dropout = nn.Dropout(dropout)
         self.residual = nn.Conv2d(inputs, outputs, 1) if inputs != outputs else nn.Identity()
@@ -48,9 +55,9 @@ class GridBlock(nn.Module):
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
         """(B, C, H, W), (B, E) → (B, C', H, W)."""
-        scale, shift = self.modulation(F.gelu(embedding))[:, :, None, None].chunk(2, dim=1)
+        scale, shift = self.modulation(F.gelu(embedding))[:, None, :].chunk(2, dim=2)
         h = self.conv1(F.gelu(self.norm1(x)))
-        h = self.norm2(h) * (1 + scale) + shift
+        h = self.norm2.modulated(h, *affine(self.norm2, scale, shift))
         return self.residual(x) + self.conv2(self.dropout(F.gelu(h)))  # type: ignore[no-any-return]
 
 
@@ -78,7 +85,7 @@ class GridAttention(nn.Module):
         """(B, C, H, W), tokens (B, L, context) → (B, C, H, W)."""
         nodes = x.permute(0, 2, 3, 1)
         attend = self._whole if max(nodes.shape[1:3]) <= self.window else self._windows
-        maps = linear(self.norm(nodes), self.maps.weight, self.maps.bias)
+        maps = linear(_normed(self.norm, nodes), self.maps.weight, self.maps.bias)
         nodes = nodes + linear(attend(maps), self.out.weight, self.out.bias)
         if self.cross is not None and tokens is not None:
             nodes = self.cross(nodes, tokens)
@@ -129,7 +136,7 @@ class CrossAttention(nn.Module):
         """(B, H, W, C), (B, L, context) → (B, H, W, C)."""
         b, h, w, c = nodes.shape
         q = (
-            linear(self.norm(nodes), self.query.weight, self.query.bias)
+            linear(_normed(self.norm, nodes), self.query.weight, self.query.bias)
             .reshape(b, h * w, self.heads, -1)
             .transpose(1, 2)
         )
@@ -139,6 +146,11 @@ class CrossAttention(nn.Module):
         )
         out = softmax_attention(q, k, v).transpose(1, 2).reshape(b, h, w, c)
         return nodes + linear(out, self.out.weight, self.out.bias)
+
+
+def _normed(norm: nn.LayerNorm, nodes: Tensor) -> Tensor:
+    """(B, H, W, C) → same."""
+    return modulated_norm(nodes.flatten(1, 2), norm.weight, norm.bias, norm.eps).reshape(nodes.shape)
 
 
 def _starts(length: int, side: int) -> list[int]:

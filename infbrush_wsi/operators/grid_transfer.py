@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -73,15 +74,20 @@ def _splat_tile(h: Tensor, support: LatticeSupport) -> GridPartial:
 
 def _nearest_tile(h: Tensor, support: LatticeSupport) -> GridPartial:
     """Nodes whose position lies in the owned part take their three nearest pixels (ties: first in row-major order)."""
-    rows, columns = _owned_nodes(support)
-    index, weight = _nearest_pixels(support, rows, columns)
-    index_t = torch.from_numpy(index).to(h.device)
-    weight_t = torch.from_numpy(weight).to(h.device)
-    values = (h.float()[:, index_t] * weight_t[None, :, :, None]).sum(2)
+    rows, columns, index, weight = _nearest_weights(support)
+    values = (h.float()[:, index] * weight[None, :, :, None]).sum(2)
     numerator = values.reshape(h.shape[0], len(rows), len(columns), h.shape[-1]).permute(0, 3, 1, 2)
     denominator = torch.ones_like(numerator[:1, :1])
     origin = (int(rows[0]) if len(rows) else 0, int(columns[0]) if len(columns) else 0)
     return GridPartial(numerator, denominator, origin, support.grid.shape.as_tuple())
+
+
+@lru_cache(maxsize=256)
+def _nearest_weights(support: LatticeSupport) -> tuple[Indices, Indices, Tensor, Tensor]:
+    """Owned rows and columns of nodes with the pixels that they take; the same in every step of a sampler."""
+    rows, columns = _owned_nodes(support)
+    index, weight = _nearest_pixels(support, rows, columns)
+    return rows, columns, torch.from_numpy(index).to(support.device), torch.from_numpy(weight).to(support.device)
 
 
 def _owned_nodes(support: LatticeSupport) -> tuple[Indices, Indices]:

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from infbrush_wsi.operators.grid_layers import GridAttention, GridBlock
+from infbrush_wsi.operators.packed_conv import PackedConv2d
 
 
 class GridUNet(nn.Module):
@@ -53,7 +54,7 @@ class GridUNet(nn.Module):
         for level, channels in enumerate(widths):
             self.down.append(stage([channels] * blocks, channels, level))
             if level + 1 < len(widths):
-                self.shrink.append(nn.Conv2d(channels, widths[level + 1], 3, stride=2, padding=1))
+                self.shrink.append(PackedConv2d(channels, widths[level + 1], 3, stride=2, padding=1))
         top = widths[-1]
         self.middle1 = GridBlock(top, top, embedding, dropout)
         self.attention = GridAttention(top, sides[-1], context)
@@ -62,7 +63,7 @@ class GridUNet(nn.Module):
             channels = widths[level]
             self.up.append(stage([2 * channels] * blocks, channels, level))
             if level:
-                self.grow.append(nn.Conv2d(channels, widths[level - 1], 3, padding=1))
+                self.grow.append(PackedConv2d(channels, widths[level - 1], 3, padding=1))
         self.head = nn.Conv2d(width, width, 1)
         self.arrange()
 

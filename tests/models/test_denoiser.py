@@ -15,8 +15,7 @@ from infbrush_wsi.conditioning.condition import ConditionBatch
 from infbrush_wsi.domain import Shape
 from infbrush_wsi.errors import ConditionError, ConfigError
 from infbrush_wsi.models.infbrush import InfBrushDenoiser
-from infbrush_wsi.models.infbrush.block import affine
-from infbrush_wsi.operators.pointwise import modulated_norm
+from infbrush_wsi.operators.pointwise import affine, modulated_norm
 from infbrush_wsi.points.support import ScatterSupport, SparseMatrix
 
 T = torch.tensor([400])

@@ -12,8 +12,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from infbrush_wsi.operators.pointwise import blockwise, blockwise_residual, chain, linear, modulated_norm, product
+from infbrush_wsi.operators.pointwise import blockwise, blockwise_residual, chain, linear, modulated_norm, norm, product
 from infbrush_wsi.operators.pointwise.chain import pieces
+
+
+@pytest.fixture(autouse=True)
+def kernels_for_small_sets_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(norm, "FEWEST_VALUES", 1)
+
+
+def test_small_sets_take_torchs_norm(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, scale, shift, *_ = tensors(3, 9, 6, torch.float64)
+    fast = [modulated_norm(x, *pair) for pair in ((scale, shift), (scale[:1], shift[0, 0]))]
+    assert all("ModulatedNorm" in out.grad_fn.name() for out in fast)  # type: ignore[union-attr]
+    monkeypatch.setattr(norm, "FEWEST_VALUES", 1 << 17)
+    plain = [modulated_norm(x, *pair) for pair in ((scale, shift), (scale[:1], shift[0, 0]))]
+    assert not any("ModulatedNorm" in out.grad_fn.name() for out in plain)  # type: ignore[union-attr]
+    for a, b in zip(fast, plain, strict=True):
+        torch.testing.assert_close(a, b)
 
 
 def mlp(x: Tensor, scale: Tensor, shift: Tensor, weight: Tensor, bias: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from infbrush_wsi.operators.pointwise import blockwise_residual, linear, modulated_norm
+from infbrush_wsi.operators.pointwise import affine, blockwise_residual, linear, modulated_norm
 from infbrush_wsi.operators.sparse_conv import DepthwiseConv
 from infbrush_wsi.points.support import Support
 
@@ -53,11 +53,6 @@ class PointBlock(nn.Module):
         x = self.conv(modulated_norm(x, *affine(self.norm1, s1, b1)), support, residual=x)
         shared = (self.expand.weight, self.expand.bias)
         return blockwise_residual(_expanded, x, affine(self.norm2, s2, b2), shared, self.contract)
-
-
-def affine(norm: nn.LayerNorm, scale: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
-    """Weight and bias of ``norm(x) (1 + scale) + shift`` as one scale and one shift, (B, 1, C) each."""
-    return norm.weight * (1 + scale), norm.bias * (1 + scale) + shift
 
 
 def _expanded(x: Tensor, scale: Tensor, shift: Tensor, weight: Tensor, bias: Tensor) -> Tensor:

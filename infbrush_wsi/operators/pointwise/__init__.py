@@ -1,7 +1,7 @@
 """Layers that act on each point by itself, fast on CPUs: linear, modulated norm, and chains of them in blocks."""
 
 from infbrush_wsi.operators.pointwise.chain import blockwise, blockwise_residual
-from infbrush_wsi.operators.pointwise.norm import modulated_norm
+from infbrush_wsi.operators.pointwise.norm import affine, modulated_norm
 from infbrush_wsi.operators.pointwise.product import linear
 
-__all__ = ["blockwise", "blockwise_residual", "linear", "modulated_norm"]
+__all__ = ["affine", "blockwise", "blockwise_residual", "linear", "modulated_norm"]

@@ -7,9 +7,12 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from infbrush_wsi.operators.torch_threads import torch_threads
+
+FEWEST_VALUES = 1 << 17
+"""Below that torch's kernel is as fast, and the way to ours counts."""
 
 
 def modulated_norm(x: Tensor, scale: Tensor, shift: Tensor, eps: float = 1e-5) -> Tensor:
@@ -25,10 +28,21 @@ def modulated_norm(x: Tensor, scale: Tensor, shift: Tensor, eps: float = 1e-5) -
         (B, N, C).
     """
     kernels = x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64) and x.dtype == scale.dtype
-    if not kernels or torch.compiler.is_compiling() or x.numel() == 0:
-        return torch.addcmul(shift, F.layer_norm(x, x.shape[-1:], eps=eps), scale)
+    if not kernels or torch.compiler.is_compiling() or x.numel() < FEWEST_VALUES or not len(x):
+        return _plain(x, scale, shift, eps)
     shape = (x.shape[0], 1, x.shape[-1])
     return _ModulatedNorm.apply(x, scale.expand(shape), shift.expand(shape), eps)  # type: ignore[no-any-return,no-untyped-call]
+
+
+def _plain(x: Tensor, scale: Tensor, shift: Tensor, eps: float) -> Tensor:
+    if scale.numel() == x.shape[-1] == shift.numel():  # one modulation for all: torch's norm applies it in its own pass
+        return F.layer_norm(x, x.shape[-1:], scale.flatten(), shift.flatten(), eps)
+    return torch.addcmul(shift, F.layer_norm(x, x.shape[-1:], eps=eps), scale)
+
+
+def affine(norm: nn.LayerNorm, scale: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
+    """Scale and shift, (B, 1, C) each, by which `modulated_norm` is ``norm(x) (1 + scale) + shift``."""
+    return norm.weight * (1 + scale), norm.bias * (1 + scale) + shift
 
 
 class _ModulatedNorm(torch.autograd.Function):
