@@ -11,7 +11,10 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+import harness
 from harness import POINTS
+
+harness.like_the_command_line()  # the processes are forked from one that has imported this
 
 SIGMA = 1.0
 STRIP = 8
@@ -41,7 +44,7 @@ def make_loop(
                 "sources": [str(image)], "window": window, "points": POINTS, "workers": workers, "cache_dir": folder
             },
             "model": {"preset": preset, "sigma": SIGMA},
-            "optim": {"batch": 1, "warmup": 1, "steps": steps},
+            "optim": {"batch": 1, "warmup": 1, "steps": steps, "gradient_checkpointing": False},
             "record": {"log_every": 1, "checkpoint_every": steps},
         }
     )  # fmt: skip
@@ -105,7 +108,7 @@ def run_waiting(pipe: Connection, image: Path, window: int, preset: str, steps: 
         loop = make_loop(
             image, window, preset, Path(out), workers=1, steps=steps, report=lambda _, scalars: reports.append(scalars)
         )
-        loop.run()
+        loop._steps(None)  # as `run`, without writing checkpoints and the model
     pipe.send(reports)
 
 
