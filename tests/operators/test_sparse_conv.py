@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import numba
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import Tensor
 
 from infbrush_wsi.domain import Shape
@@ -16,6 +19,8 @@ from infbrush_wsi.operators.sparse_conv import DepthwiseConv
 from infbrush_wsi.operators.sparse_conv.dispatch import choose_backend, sparse_depthwise_conv
 from infbrush_wsi.operators.sparse_conv.reference import sparse_depthwise_reference
 from infbrush_wsi.operators.sparse_conv.rescale import rescaled_kernel, rescaled_side
+from infbrush_wsi.points.neighbours import build_neighbours
+from infbrush_wsi.points.support import Neighbours
 
 RATIOS = {0.5: 3, 0.75: 5, 1.0: 7, 1.5: 11, 2.0: 13, 3.0: 21, 4.0: 29, 8.0: 57, 16.0: 113}  # science.md §1.8
 
@@ -193,3 +198,34 @@ def test_batches_do_not_mix(supports: Any) -> None:
     changed[1] += 1
     assert torch.equal(layer(x, support)[0], layer(changed, support)[0])
     assert not torch.allclose(layer(x, support)[1], layer(changed, support)[1])
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    height=st.integers(1, 9),
+    width=st.integers(1, 9),
+    share=st.floats(0.0, 1.0),
+    channels=st.sampled_from([1, 3, 17]),
+    k=st.sampled_from([1, 3, 7, 13]),
+    full=st.sampled_from([0.0, 49.0]),
+    add=st.booleans(),
+    seed=st.integers(0, 99),
+)
+def test_numba_equals_reference_on_any_point_set(
+    height: int, width: int, share: float, channels: int, k: int, full: float, add: bool, seed: int
+) -> None:
+    """Empty sets, single points, points on borders and full lattices; values and all gradients."""
+    rng = np.random.default_rng(seed)
+    index = np.argwhere(rng.random((height, width)) < share).astype(np.int32)
+    found = build_neighbours(index, k)
+    n = Neighbours(*(torch.from_numpy(a) for a in (found.indptr, found.indices, found.taps)), kernel_size=k)
+    x, rest = (torch.from_numpy(rng.normal(size=(len(index), channels))).requires_grad_() for _ in range(2))
+    weight = torch.from_numpy(rng.normal(size=(k * k, channels))).requires_grad_()
+    upstream = torch.from_numpy(rng.normal(size=x.shape))
+    inputs = (x, weight, rest) if add else (x, weight)
+    results = []
+    for backend in ("numba", "reference"):
+        out = sparse_depthwise_conv(x, weight, n, backend, full=full, residual=rest if add else None)
+        results.append((out, *torch.autograd.grad(out, inputs, upstream)))
+    for a, b in zip(*results, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-10)

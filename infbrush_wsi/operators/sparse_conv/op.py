@@ -57,7 +57,7 @@ def sparse_depthwise(
     else:
         out = reference_convolve(x, weight.to(x.dtype), indptr, indices, taps, flip)
     if full:
-        out = out * (full / indptr.diff()).to(out.dtype)[:, None]
+        out = out * (full / indptr.diff().to(out.dtype))[:, None]
     return out if residual is None else residual + out
 
 
@@ -102,7 +102,7 @@ def _gradients(ctx: Any, upstream: Tensor) -> tuple[Any, ...]:
     want_x, want_weight, *_, want_residual = ctx.needs_input_grad[:6]
     dx = dw = None
     if want_x or want_weight:
-        scaled = upstream * (ctx.full / pairs[0].diff()).to(x.dtype)[:, None] if ctx.full else upstream
+        scaled = upstream * (ctx.full / pairs[0].diff().to(x.dtype))[:, None] if ctx.full else upstream
         if want_x:
             dx = sparse_depthwise(scaled, weight, *pairs, None, 0.0, not ctx.flip, ctx.backend)
         if want_weight:
