@@ -196,3 +196,18 @@ def test_joined_modulation_equals_norm_then_modulation() -> None:
 def test_wrong_arguments_are_refused(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         InfBrushDenoiser(**changes)
+
+
+def test_compiled_layers_give_the_same(make: Any) -> None:
+    net, shape = make.small().train(), Shape(24, 24)
+    support, x = make.scattered(net, shape, 200), torch.randn(1, 200, 3)
+    results = []
+    for compiled in (False, True):
+        if compiled:
+            net.compile_layers(backend="aot_eager")  # traces forward and backward as the compiler does
+        net.zero_grad()
+        out = net(x, support, T, make.labels(0))
+        out.square().mean().backward()
+        results.append((out.detach(), *(p.grad.clone() for p in net.parameters() if p.grad is not None)))
+    for a, b in zip(*results, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-5)
