@@ -54,8 +54,8 @@ class GridBlock(nn.Module):
         nn.init.zeros_(self.conv2.bias)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
-        """(B, C, H, W), (B, E) → (B, C', H, W)."""
-        scale, shift = self.modulation(F.gelu(embedding))[:, None, :].chunk(2, dim=2)
+        """(B, C, H, W), activated (B, E) → (B, C', H, W)."""
+        scale, shift = self.modulation(embedding)[:, None, :].chunk(2, dim=2)
         h = self.conv1(F.gelu(self.norm1(x)))
         h = self.norm2.modulated(h, *affine(self.norm2, scale, shift))
         return self.residual(x) + self.conv2(self.dropout(F.gelu(h)))  # type: ignore[no-any-return]

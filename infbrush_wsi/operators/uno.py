@@ -74,6 +74,7 @@ class GridUNet(nn.Module):
     def forward(self, grid: Tensor, embedding: Tensor, tokens: Tensor) -> Tensor:
         """(B, width, rows, columns), (B, E), (B, L, context) → (B, width, rows, columns)."""
         x = grid.contiguous(memory_format=torch.channels_last)
+        embedding = F.gelu(embedding)  # once for all blocks
         skips: list[Tensor] = []
         for level, stage in enumerate(self.down):
             for block, attention in _pairs(stage):
