@@ -131,5 +131,8 @@ def _optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> di
 def _restore_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer, stored: dict[str, Tensor]) -> None:
     parameters = dict(model.named_parameters())
     for name, value in stored.items():
-        parameter, key = name.rsplit("/", 1)
-        optimizer.state[parameters[parameter]][key] = value.to(parameters[parameter].device) if key != "step" else value
+        name, key = name.rsplit("/", 1)
+        parameter = parameters[name]
+        # Moments must lie in memory as their parameter does: the fused optimiser reads both in the order of memory.
+        moment = torch.empty_like(parameter, dtype=value.dtype).copy_(value) if key != "step" else value
+        optimizer.state[parameter][key] = moment.to(parameter.device)

@@ -66,3 +66,17 @@ def test_free_memory_is_that_of_the_machine() -> None:
 @pytest.mark.parametrize("autocast", [torch.bfloat16, None])
 def test_mixed_precision_can_be_planned(autocast: torch.dtype | None) -> None:
     assert plan_memory(network(), 64, 4000, 2, LARGE, autocast).activations > 0
+
+
+def test_the_fused_optimiser_equals_the_plain_one_whatever_the_layout_of_weights() -> None:
+    """The fused update walks through memory; weights of convolutions lie channels-last."""
+    nets = [network(), network()]
+    for net, fused in zip(nets, (True, False), strict=True):
+        optimizer = torch.optim.Adam(net.parameters(), lr=1e-2, fused=fused)
+        for _ in range(3):
+            torch.manual_seed(1)
+            sum((p * torch.randn(p.shape)).sum() + p.square().sum() for p in net.parameters()).backward()  # type: ignore[union-attr]
+            optimizer.step()
+            optimizer.zero_grad()
+    for a, b in zip(nets[0].parameters(), nets[1].parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
