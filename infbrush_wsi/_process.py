@@ -9,9 +9,8 @@ import sys
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 LARGEST_BLOCK = 1 << 30
 NEVER = -1
-
-
 SPINS = "2000"
+"""Turns of libgomp's waiting loop before a thread sleeps: some tens of microseconds."""
 
 
 def prepare_process() -> None:
@@ -27,7 +26,7 @@ def wait_briefly() -> None:
     """Let OpenMP's threads sleep after some microseconds of waiting for each other, unless the user chose otherwise.
 
     Threads that spin as long as libgomp lets them burn the time slices of whoever has work, as soon as any other
-    process uses a core: training then is several times slower. Threads that sleep at once are a fifth slower on an idle
+    process uses a core: training then is several times slower. Threads that sleep at once are slower on an idle
     machine.
     """
     if "OMP_WAIT_POLICY" not in os.environ:
@@ -38,8 +37,7 @@ def keep_freed_memory() -> bool:
     """Let this process reuse the memory that it frees, where the C library is glibc.
 
     glibc gives blocks over 32 MiB back to the system at once, and takes them back page by page: a training step on
-    65,536 points then spends a tenth of its time in a hundred thousand page faults. The process keeps its peak, not
-    more.
+    65,536 points then meets many thousand page faults. The process keeps its peak, not more.
 
     Returns:
         whether the setting was made (False on other systems, where nothing is changed).

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -80,3 +80,14 @@ def make_pipeline() -> Callable[..., Any]:
 def paper_like() -> dict[str, Any]:
     """Arguments that give a model every operator of the published one."""
     return dict(PAPER_LIKE)
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Small tensors on threads that other processes hold up take a thousand times as long."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

@@ -27,9 +27,7 @@ class ChannelNorm(nn.LayerNorm):
 
     def modulated(self, x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
         """The norm times `scale` plus `shift`, (B or 1, 1, C), in the place of its own weight and bias."""
-        nodes = x.permute(0, 2, 3, 1)
-        out = modulated_norm(nodes.flatten(1, 2), scale, shift, self.eps)
-        return out.reshape(nodes.shape).permute(0, 3, 1, 2)
+        return _normed(x.permute(0, 2, 3, 1), scale, shift, self.eps).permute(0, 3, 1, 2)
 
 
 class GridBlock(nn.Module):
@@ -85,7 +83,7 @@ class GridAttention(nn.Module):
         """(B, C, H, W), tokens (B, L, context) → (B, C, H, W)."""
         nodes = x.permute(0, 2, 3, 1)
         attend = self._whole if max(nodes.shape[1:3]) <= self.window else self._windows
-        maps = linear(_normed(self.norm, nodes), self.maps.weight, self.maps.bias)
+        maps = linear(_normed(nodes, self.norm.weight, self.norm.bias, self.norm.eps), self.maps.weight, self.maps.bias)
         nodes = nodes + linear(attend(maps), self.out.weight, self.out.bias)
         if self.cross is not None and tokens is not None:
             nodes = self.cross(nodes, tokens)
@@ -136,7 +134,7 @@ class CrossAttention(nn.Module):
         """(B, H, W, C), (B, L, context) → (B, H, W, C)."""
         b, h, w, c = nodes.shape
         q = (
-            linear(_normed(self.norm, nodes), self.query.weight, self.query.bias)
+            linear(_normed(nodes, self.norm.weight, self.norm.bias, self.norm.eps), self.query.weight, self.query.bias)
             .reshape(b, h * w, self.heads, -1)
             .transpose(1, 2)
         )
@@ -148,9 +146,9 @@ class CrossAttention(nn.Module):
         return nodes + linear(out, self.out.weight, self.out.bias)
 
 
-def _normed(norm: nn.LayerNorm, nodes: Tensor) -> Tensor:
-    """(B, H, W, C) → same."""
-    return modulated_norm(nodes.flatten(1, 2), norm.weight, norm.bias, norm.eps).reshape(nodes.shape)
+def _normed(nodes: Tensor, scale: Tensor, shift: Tensor, eps: float) -> Tensor:
+    """`modulated_norm` of (B, H, W, C) nodes."""
+    return modulated_norm(nodes.flatten(1, 2), scale, shift, eps).reshape(nodes.shape)
 
 
 def _starts(length: int, side: int) -> list[int]:

@@ -1,7 +1,7 @@
 """A convolution that keeps its weight packed as oneDNN reads it, while nothing is trained.
 
 oneDNN reorders a weight in every call. On the coarse levels of a U-Net the weight is many times as large as the image,
-and half of the time goes there.
+and much of the time goes there.
 """
 
 from __future__ import annotations

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from infbrush_wsi.domain import Box, Shape, tiles
 from infbrush_wsi.points.grid import GridGeometry
@@ -65,9 +63,5 @@ def supports() -> Any:
 
 
 @pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Small tensors on threads that other processes hold up take a thousand times as long."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+def _on_one_thread(one_thread: None) -> None:
+    """Every test of this folder."""

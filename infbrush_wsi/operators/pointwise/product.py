@@ -1,7 +1,7 @@
 """A linear layer by the fastest single-precision product of the machine.
 
 Torch multiplies float32 matrices on the CPU with MKL, which on some processors (AMD's among them) leaves AVX-512 idle;
-oneDNN, which torch brings too and uses for convolutions and bfloat16, does not, and is twice as fast there. Torch has
+oneDNN, which torch brings too and uses for convolutions and bfloat16, does not, and is faster there. Torch has
 its single-precision linear layer for compiled graphs only, under an internal name; where that name is missing, and
 wherever it has no advantage, this is `torch.nn.functional.linear`.
 """

@@ -5,8 +5,7 @@ zeros off the diagonal, so spconv gives the right values at C times the arithmet
 it makes the whole C x C gradient, of which only the diagonal is wanted, and on the CPU it fails without an NVIDIA
 driver. The gradient of the values is a convolution again, the gradient of the weight is summed in torch.
 
-This is for comparison. On one core, 65,536 points of 1024² and 7 x 7, the forward pass took 3 times as long as the
-numba kernel at 16 channels and 6 times at 64; with both gradients 5 and 11 times. On a GPU it has not been tried.
+This is for comparison (`benchmarks/sparse_conv.py` times it where it is installed). On a GPU it has not been tried.
 """
 
 from __future__ import annotations
