@@ -10,8 +10,9 @@ uniform, as published; keys with '_mixed' are for this package's default sampler
 six times as many neighbours).
 
 The table by size runs each row in a process of its own: 'work' is its peak memory without what was resident before.
-'map' is the time to build neighbour map and grid weights, for windows of 1024² and 100,000². The --quick run leaves
-out channels-last, the table by size, and all but the point-wise ratio for mixed points.
+'map' is the time to build neighbour map and grid weights, for windows of 1024² and 100,000², by sampler, transfer and
+nodes a side; '_kdtree' is the same with the nearest points from scipy's k-d tree. The --quick run leaves out
+channels-last, the table by size, maps for 1024², and all but the point-wise ratio for mixed points.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from __future__ import annotations
 import argparse
 import json
 from typing import Any
+from unittest import mock
 
 import harness
 
@@ -124,9 +126,35 @@ def _line(row: dict[str, Any]) -> str:
     return f"{row['way']:>13} {row['points']:>8,} points of {row['size']}²{steps}"
 
 
-def map_times(quick: bool) -> dict[str, float]:
-    """Milliseconds to build neighbour map and grid weights, by window, sampler, grid and transfer."""
+def tree_points(coords_yx: Any, where_yx: Any, count: int) -> tuple[Any, Any]:
+    """As `points.nearest.nearest_points`, for `count` points or more, by scipy's k-d tree.
+
+    The tree breaks ties as it likes, so it is asked for more and more until nothing beyond can tie with the last.
+    """
     import numpy as np
+    from scipy.spatial import cKDTree
+
+    tree = cKDTree(coords_yx)
+    candidates = 8
+    while True:
+        distance, index = tree.query(where_yx, k=candidates)
+        squared = np.round(distance**2, 9)
+        order = np.lexsort((index, squared), axis=1)
+        squared, index = np.take_along_axis(squared, order, 1), np.take_along_axis(index, order, 1)
+        if (squared[:, count - 1] < squared[:, -1]).all():
+            return squared[:, :count], index[:, :count]
+        candidates *= 2
+
+
+def _with_tree(call: Any) -> Any:
+    with mock.patch("infbrush_wsi.points.transfer.nearest_points", tree_points):
+        return call()
+
+
+def map_times(quick: bool) -> dict[str, float]:
+    """Milliseconds to build neighbour map and grid weights, by window, sampler, transfer and grid; also by k-d tree."""
+    import numpy as np
+    import torch
 
     from infbrush_wsi.domain import Shape
     from infbrush_wsi.points.prepare import Layout, scatter_support
@@ -142,6 +170,10 @@ def map_times(quick: bool) -> dict[str, float]:
                     layout = Layout(7, side / nodes, transfer)
                     name = f"map_{side}_{sampler}_{transfer}_{nodes}"
                     calls[name] = lambda d=draw, s=shape, lay=layout: scatter_support([d], s, lay)
+                    calls[f"{name}_kdtree"] = lambda ours=calls[name]: _with_tree(ours)
+                    ours, theirs = (calls[key]().to_grid for key in (name, f"{name}_kdtree"))
+                    if not (torch.equal(ours.indices, theirs.indices) and torch.allclose(ours.data, theirs.data)):
+                        raise SystemExit(f"{name}: the nearest points are not those of the k-d tree")
     times = harness.compare(calls, repeat=5 if quick else 15)
     found = {f"{name}_ms": 1e3 * seconds for name, seconds in times.items()}
     for name, value in found.items():

@@ -14,12 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
-from scipy.spatial import cKDTree
 
 from infbrush_wsi.points.grid import GridGeometry, linear_taps
+from infbrush_wsi.points.nearest import nearest_points
 
 NEAREST = 3
-TIE_CANDIDATES = 8
 MINIMAL_SQUARED_DISTANCE = 1e-16
 
 
@@ -32,10 +31,12 @@ def bilinear_matrix(coords_yx: NDArray[np.floating], grid: GridGeometry) -> spar
     """
     iy, wy = linear_taps(coords_yx[:, 0], grid.pitch, grid.shape.h)
     ix, wx = linear_taps(coords_yx[:, 1], grid.pitch, grid.shape.w)
-    columns = (iy[:, :, None] * grid.shape.w + ix[:, None, :]).reshape(-1)
-    weights = (wy[:, :, None] * wx[:, None, :]).reshape(-1).astype(np.float32)
-    indptr = np.arange(0, 4 * len(coords_yx) + 1, 4)
-    return sparse.csr_array((weights, columns, indptr), shape=(len(coords_yx), grid.shape.count))
+    columns, weights = np.empty((len(iy), 4), np.int32), np.empty((len(iy), 4), np.float32)
+    for corner, (a, b) in enumerate(np.ndindex(2, 2)):  # by column: products over axes of length two are slow
+        columns[:, corner] = iy[:, a] * grid.shape.w + ix[:, b]
+        weights[:, corner] = wy[:, a] * wx[:, b]
+    indptr = np.arange(0, 4 * len(iy) + 1, 4, dtype=np.int32)
+    return sparse.csr_array((weights.ravel(), columns.ravel(), indptr), shape=(len(iy), grid.shape.count))
 
 
 def splat_matrix(
@@ -48,12 +49,15 @@ def splat_matrix(
         area: (N,) area that each point stands for.
         grid: node layout.
     """
-    to_points = bilinear_matrix(coords_yx, grid)
-    spread = sparse.csr_array((to_points * np.asarray(area, np.float32)[:, None]).T)
+    spread = bilinear_matrix(coords_yx, grid)
+    spread.data *= np.repeat(np.asarray(area, np.float32), 4)
+    spread = spread.T.tocsr()
+    spread.sum_duplicates()  # along an axis of one node both taps are that node
     total = np.asarray(spread.sum(axis=1)).ravel()
     empty = total < 1e-6 * area.mean()
     scale = np.where(empty, 0.0, 1.0 / np.where(empty, 1.0, total))
-    matrix = sparse.csr_array(spread * scale[:, None])
+    data = spread.data * np.repeat(scale, np.diff(spread.indptr))
+    matrix = sparse.csr_array((data, spread.indices, spread.indptr), shape=spread.shape)
     if empty.any():
         matrix = sparse.csr_array(matrix + nearest_matrix(coords_yx, grid, np.flatnonzero(empty)))
     matrix.eliminate_zeros()
@@ -74,32 +78,12 @@ def nearest_matrix(
     """
     nodes = np.arange(grid.shape.count) if nodes is None else nodes
     where = (np.stack(np.divmod(nodes, grid.shape.w), 1) + 0.5) * grid.pitch
-    squared, index = _nearest(coords_yx, where)
+    squared, index = nearest_points(coords_yx, where, NEAREST)
     weight = 1.0 / np.maximum(squared, MINIMAL_SQUARED_DISTANCE)
     weight /= weight.sum(axis=1, keepdims=True)
     rows = np.repeat(nodes, index.shape[1])
     shape = (grid.shape.count, len(coords_yx))
     return sparse.csr_array((weight.ravel().astype(np.float32), (rows, index.ravel())), shape=shape)
-
-
-def _nearest(
-    coords_yx: NDArray[np.floating], where: NDArray[np.floating]
-) -> tuple[NDArray[np.floating], NDArray[np.integer]]:
-    """Squared distances and indices, (M, 3), of the nearest points; ties in order of the index.
-
-    The tree breaks ties as it likes, so it is asked for more and more until nothing beyond can tie with the third.
-    """
-    tree = cKDTree(coords_yx)
-    wanted, candidates = min(NEAREST, len(coords_yx)), TIE_CANDIDATES
-    while True:
-        candidates = min(candidates, len(coords_yx))
-        distance, index = tree.query(where, k=range(1, candidates + 1))
-        squared = np.round(distance**2, 9)
-        order = np.lexsort((index, squared), axis=1)
-        squared, index = np.take_along_axis(squared, order, 1), np.take_along_axis(index, order, 1)
-        if candidates == len(coords_yx) or (squared[:, wanted - 1] < squared[:, -1]).all():
-            return squared[:, :wanted], index[:, :wanted]
-        candidates *= 2
 
 
 def join_matrices(matrices: list[sparse.csr_array[Any]]) -> sparse.csr_array[Any]:
