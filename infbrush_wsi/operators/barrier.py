@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from torch import Tensor
@@ -25,12 +26,17 @@ class Barrier:
     """A sum over all points that the network waits for.
 
     Attributes:
-        partial: this tile's part of the sum.
+        measure: gives this tile's part of the sum; not called where the finished value is known already.
         finish: turns the sum of all parts into the value to send back (identical on every tile).
     """
 
-    partial: Partial
+    measure: Callable[[], Partial]
     finish: Callable[[Any], Any]
+
+    @cached_property
+    def partial(self) -> Partial:
+        """This tile's part of the sum."""
+        return self.measure()
 
 
 def run_whole(program: Program) -> Tensor:

@@ -52,18 +52,20 @@ class CrossAttentionNeuralOperator(nn.Module):
         """
         known: list[Tensor] = []
         for name in self.keys_values:
-            sums = self._sums(name, tokens[name], support)
+            measure = partial(self._sums, name, tokens[name], support)
             if name in self.point_sets:
-                sums = yield Barrier(SumPartial(sums), _tensors)
+                sums = yield Barrier(measure, _tensors)
+            else:
+                sums = measure().tensors
             known += [s.expand(x.shape[0], *s.shape[1:]) for s in sums]
         chain = partial(_answers, heads=self.heads, sums=len(known))
         shared = (self.norm.weight, self.norm.bias, self.query.weight, self.query.bias)
         return blockwise_residual(chain, x, known, shared, self.out)
 
-    def _sums(self, name: str, tokens: Tensor, support: Support) -> tuple[Tensor, Tensor]:
+    def _sums(self, name: str, tokens: Tensor, support: Support) -> SumPartial:
         key, value = self.keys_values[name](self.set_norms[name](tokens)).chunk(2, dim=-1)
         area = support.area if name in self.point_sets else None
-        return key_value_sums(head_softmax(key, self.heads), split_heads(value, self.heads), area)
+        return SumPartial(key_value_sums(head_softmax(key, self.heads), split_heads(value, self.heads), area))
 
 
 def _answers(x: Tensor, *tensors: Tensor, heads: int, sums: int) -> Tensor:
@@ -71,5 +73,5 @@ def _answers(x: Tensor, *tensors: Tensor, heads: int, sums: int) -> Tensor:
     return answers(modulated_norm(x, scale, shift), *tensors[:sums], *query, heads=heads)
 
 
-def _tensors(partial: SumPartial) -> tuple[Tensor, ...]:
-    return partial.tensors
+def _tensors(total: SumPartial) -> tuple[Tensor, ...]:
+    return total.tensors

@@ -47,7 +47,7 @@ class GridBlock(nn.Module):
         self.conv2 = PackedConv2d(outputs, outputs, 3, padding=1)
         self.modulation = nn.Linear(embedding, 2 * outputs)
         self.dropout = nn.Dropout(dropout)
-        self.residual = nn.Conv2d(inputs, outputs, 1) if inputs != outputs else nn.Identity()
+        self.residual = PackedConv2d(inputs, outputs, 1) if inputs != outputs else nn.Identity()
         nn.init.zeros_(self.conv2.weight)
         nn.init.zeros_(self.conv2.bias)  # type: ignore[arg-type]
 

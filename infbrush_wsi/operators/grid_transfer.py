@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from infbrush_wsi.operators.partial import GridPartial
+from infbrush_wsi.operators.partial import GridPartial, GridWindow
 from infbrush_wsi.operators.sparse_product import sparse_product
 from infbrush_wsi.points.support import LatticeSupport, ScatterSupport, Support
 from infbrush_wsi.points.transfer import MINIMAL_SQUARED_DISTANCE, NEAREST
@@ -35,22 +35,26 @@ def points_to_grid(h: Tensor, support: Support, transfer: Transfer) -> GridParti
     return _splat_tile(h, support) if transfer == "splat" else _nearest_tile(h, support)
 
 
-def grid_to_points(grid: Tensor, support: Support) -> Tensor:
+def grid_to_points(grid: Tensor | GridWindow, support: Support) -> Tensor:
     """Bilinear interpolation, nodes at cell centres, constant beyond the outermost nodes.
 
     Args:
-        grid: (B, C, rows, columns).
+        grid: (B, C, rows, columns); for a tile, a window of it with the nodes that the tile touches is enough.
         support: where to read it.
 
     Returns:
         (B, N, C).
     """
+    first = (0, 0)
+    if isinstance(grid, GridWindow):
+        grid, first = grid.values, grid.origin
     nodes = grid.permute(0, 2, 3, 1)
     if isinstance(support, ScatterSupport):
         flat = sparse_product(support.to_points, nodes.reshape(-1, grid.shape[1]))
         return flat.reshape(support.batch, -1, grid.shape[1]).to(grid.dtype)
     y, x = support.axis_weights
-    part = nodes[:, y.first : y.first + y.interpolate.shape[1], x.first : x.first + x.interpolate.shape[1]]
+    row, column = y.first - first[0], x.first - first[1]
+    part = nodes[:, row : row + y.interpolate.shape[1], column : column + x.interpolate.shape[1]]
     rows = torch.einsum("ha,bawc->bhwc", y.interpolate.to(grid.dtype), part)
     return torch.einsum("wa,bhac->bhwc", x.interpolate.to(grid.dtype), rows).flatten(1, 2)
 

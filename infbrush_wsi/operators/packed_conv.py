@@ -1,7 +1,7 @@
 """A convolution that keeps its weight packed as oneDNN reads it, while nothing is trained.
 
 oneDNN reorders a weight in every call. On the coarse levels of a U-Net the weight is many times as large as the image,
-and much of the time goes there.
+and much of the time goes there; on the fine ones it is still worth having.
 """
 
 from __future__ import annotations
@@ -16,10 +16,7 @@ Key = tuple[int, int, tuple[int, ...]]
 
 
 class PackedConv2d(nn.Conv2d):
-    """`torch.nn.Conv2d`, faster without gradients where the weight is larger than the image.
-
-    It needs as much memory again for such weights.
-    """
+    """`torch.nn.Conv2d`, faster without gradients; it needs as much memory again for the weights."""
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) → (B, D, H', W')."""
@@ -40,11 +37,9 @@ def choose_convolution(x: Tensor, weight: Tensor) -> tuple[str, str]:
         return "torch", f"values are {x.dtype} on {x.device}; weights are packed for float32 on the CPU"
     if torch.compiler.is_compiling() or torch.is_autocast_enabled("cpu"):
         return "torch", "compiled graphs and autocast choose their own convolution"
-    if weight.numel() < x.numel():
-        return "torch", "the weight is smaller than the image"
     if not (torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_reorder_convolution_weight")):
         return "torch", "this torch cannot pack weights"
-    return "packed", "no gradients, float32 on the CPU, and the weight is larger than the image"
+    return "packed", "no gradients, float32 on the CPU"
 
 
 _CACHE: WeakKeyDictionary[nn.Module, tuple[Key, Any]] = WeakKeyDictionary()

@@ -33,6 +33,19 @@ class SumPartial:
 
 
 @dataclass(frozen=True)
+class GridWindow:
+    """Finished values on a window of the grid.
+
+    Attributes:
+        values: (B, C, a, b).
+        origin: (row, column) of the window's first node.
+    """
+
+    values: Tensor
+    origin: tuple[int, int]
+
+
+@dataclass(frozen=True)
 class GridPartial:
     """Weighted values and weights on a window of the grid.
 

@@ -36,16 +36,19 @@ class SelfAttentionOperator(nn.Module):
     def program(self, x: Tensor, support: Support) -> Program:
         """Run on (B, N, C) points; yields one barrier."""
         channels = x.shape[-1]
-        normed = modulated_norm(x, self.norm.weight, self.norm.bias)
-        query_weight, weight = self.maps.weight.split([channels, 2 * channels])
-        query_bias, bias = self.maps.bias.split([channels, 2 * channels])
-        key, value = linear(normed, weight, bias).chunk(2, dim=-1)
-        sums = key_value_sums(head_softmax(key, self.heads), split_heads(value, self.heads), support.area)
-        total = yield Barrier(SumPartial(sums), lambda found: found.tensors)
+        query_weight = self.maps.weight[:channels]
+        query_bias = self.maps.bias[:channels]
+        total = yield Barrier(partial(self._sums, x, support), lambda found: found.tensors)
         known = [s.expand(x.shape[0], *s.shape[1:]) for s in total]
         chain = partial(_answers, heads=self.heads)
         shared = (self.norm.weight, self.norm.bias, query_weight, query_bias)
         return blockwise_residual(chain, x, known, shared, self.out)
+
+    def _sums(self, x: Tensor, support: Support) -> SumPartial:
+        normed = modulated_norm(x, self.norm.weight, self.norm.bias)
+        first = x.shape[-1]  # the maps to keys and values follow the one to queries
+        key, value = linear(normed, self.maps.weight[first:], self.maps.bias[first:]).chunk(2, dim=-1)
+        return SumPartial(key_value_sums(head_softmax(key, self.heads), split_heads(value, self.heads), support.area))
 
 
 def _answers(x: Tensor, s: Tensor, n: Tensor, scale: Tensor, shift: Tensor, *query: Tensor, heads: int) -> Tensor:

@@ -64,7 +64,7 @@ class GridUNet(nn.Module):
             self.up.append(stage([2 * channels] * blocks, channels, level))
             if level:
                 self.grow.append(PackedConv2d(channels, widths[level - 1], 3, padding=1))
-        self.head = nn.Conv2d(width, width, 1)
+        self.head = PackedConv2d(width, width, 1)
         self.arrange()
 
     def arrange(self) -> None:

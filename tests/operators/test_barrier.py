@@ -12,12 +12,11 @@ from infbrush_wsi.operators.partial import GridPartial, SumPartial
 
 def centred_twice(x: Tensor, closed: list[bool] | None = None) -> Program:
     """Subtract the global mean, then divide by the global root mean square."""
+    count = torch.tensor(float(len(x)))
     try:
-        mean = yield Barrier(SumPartial((x.sum(), torch.tensor(float(len(x))))), lambda p: p.tensors[0] / p.tensors[1])
+        mean = yield Barrier(lambda: SumPartial((x.sum(), count)), lambda p: p.tensors[0] / p.tensors[1])
         x = x - mean
-        power = yield Barrier(
-            SumPartial(((x**2).sum(), torch.tensor(float(len(x))))), lambda p: (p.tensors[0] / p.tensors[1]).sqrt()
-        )
+        power = yield Barrier(lambda: SumPartial(((x**2).sum(), count)), lambda p: (p.tensors[0] / p.tensors[1]).sqrt())
         return x / power
     finally:
         if closed is not None:

@@ -72,7 +72,6 @@ def test_the_cache_forgets_networks_that_are_gone() -> None:
 @torch.no_grad()
 def test_the_choice_has_a_reason() -> None:
     weight = torch.randn(8, 8, 3, 3)
-    assert "smaller" in choose_convolution(torch.randn(1, 8, 64, 64), weight)[1]
     assert "float64" in choose_convolution(torch.randn(1, 8, 2, 2).double(), weight.double())[1]
     with torch.autocast("cpu", torch.bfloat16):
         assert "autocast" in choose_convolution(torch.randn(1, 8, 2, 2), weight)[1]

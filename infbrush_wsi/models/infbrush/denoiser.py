@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import torch
@@ -217,7 +218,8 @@ class InfBrushDenoiser(ModelMixin, ConfigMixin):
             h = yield from self._exchange(i, h, sets, support)
             skips.append(h)
         # The linear maps to and from the grid commute with weighted means, and there are fewer nodes than points.
-        grid = yield Barrier(points_to_grid(h, support, self.config.transfer), self._coarse(embedding, tokens))
+        spread = partial(points_to_grid, h, support, self.config.transfer)
+        grid = yield Barrier(spread, self._coarse(embedding, tokens))
         h = grid_to_points(grid, support).to(h.dtype)
         for i, block in enumerate(self.up):
             layer = len(self.down) + i
@@ -247,8 +249,8 @@ class InfBrushDenoiser(ModelMixin, ConfigMixin):
         return h
 
     def _coarse(self, embedding: Tensor, tokens: Tensor) -> Any:
-        def finish(partial: GridPartial) -> Tensor:
-            nodes = self.to_grid(partial.mean().permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+        def finish(total: GridPartial) -> Tensor:
+            nodes = self.to_grid(total.mean().permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
             grid = self.uno(nodes, embedding, tokens)
             return self.from_grid(grid.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)  # type: ignore[no-any-return]
 
