@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from infbrush_wsi.domain import Shape
 from infbrush_wsi.writers.layout import AXES, StoreLayout
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ def create_level(
     Every chunk is stored, even one of zeros: a chunk that is not on disk is then a chunk that was not written.
     """
     c, h, w = shape
+    chunk, unit = store.chunk_shape(Shape(h, w)), store.unit_shape(Shape(h, w))
     # xarray takes a v2 fill value for "missing" and would turn black pixels into NaN.
     fill_value = None if store.zarr_format == 2 and store.layout == "nested" else 0
     return _create(
@@ -34,7 +36,8 @@ def create_level(
         store.level_path(number),
         shape=shape,
         dtype="uint8",
-        chunks=(c, min(store.chunk, h), min(store.chunk, w)),
+        chunks=(c, *chunk.as_tuple()),
+        shards=None if store.shard is None else (c, *unit.as_tuple()),
         dimensions=AXES,
         attributes=attributes,
         fill_value=fill_value,
@@ -72,6 +75,7 @@ def _create(
     shape: tuple[int, ...],
     dtype: str,
     chunks: tuple[int, ...],
+    shards: tuple[int, ...] | None = None,
     dimensions: Sequence[str],
     attributes: Mapping[str, Any],
     fill_value: Any,
@@ -89,6 +93,7 @@ def _create(
         shape=shape,
         dtype=dtype,
         chunks=chunks,
+        shards=shards,
         fill_value=fill_value,
         attributes=dict(attributes),
         chunk_key_encoding={"name": "v2" if store.zarr_format == 2 else "default", "separator": "/"},

@@ -7,20 +7,24 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from infbrush_wsi.domain import Lattice, Shape
-from infbrush_wsi.writers.arrays import create_level
+from infbrush_wsi.domain import Lattice
+from infbrush_wsi.errors import ConfigError, OutputError
+from infbrush_wsi.writers.finished import keep_finished, remove_temporary
 from infbrush_wsi.writers.image import ImageMeta, name_channels
+from infbrush_wsi.writers.journal import Journal
 from infbrush_wsi.writers.layout import Layout, StoreLayout, Version
-from infbrush_wsi.writers.metadata import ome_attributes
-from infbrush_wsi.writers.provenance import KEY, provenance_record
-from infbrush_wsi.writers.pyramid import check_complete, check_levels, level_shapes, write_given, write_halved
+from infbrush_wsi.writers.one_pass import PyramidPass
+from infbrush_wsi.writers.provenance import provenance_record
+from infbrush_wsi.writers.pyramid import check_complete, check_levels, level_shapes
+from infbrush_wsi.writers.request import Begun
+from infbrush_wsi.writers.resuming import Draft, resumable
 from infbrush_wsi.writers.sink import Progress
-from infbrush_wsi.writers.spatial import grid_mapping_attributes, write_spatial_variables
 from infbrush_wsi.writers.staging import staged
+from infbrush_wsi.writers.store import StorePlan
+from infbrush_wsi.writers.units import Unit
 
 if TYPE_CHECKING:
     import dask.array as da
-    import zarr
 
 
 def write_ome_zarr(
@@ -34,13 +38,21 @@ def write_ome_zarr(
     channel_names: Sequence[str] | None = None,
     chunk: int = 512,
     provenance: Mapping[str, Any] | None = None,
+    shard: int | None = None,
     overwrite: bool = False,
+    resume: bool = False,
+    fingerprint: str | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Path:
     """Write lazy levels as an OME-Zarr image with physical pixel sizes.
 
     Memory is bounded by chunks, not by the image. The store appears under its name only when it is complete; if
-    anything fails, or the run is interrupted, nothing is left.
+    anything fails, or the run is interrupted, nothing is left, or with `resume` what is needed to go on.
+
+    With `resume`, finished chunks and a journal of their checksums stay in a hidden folder beside the path
+    (`partial_folder`) until the store is complete. The same call goes on from there, after a full disk, an error, an
+    interrupt or a killed process, and gives the same bytes as a call that was not interrupted. Chunks that are missing
+    or whose bytes are not those in the journal are computed again.
 
     Args:
         levels: dask arrays (h, w, c), uint8, finest first. If there is only one, coarser levels are made by 2 x 2 means
@@ -55,9 +67,15 @@ def write_ome_zarr(
         chunk: side of a chunk in pixels; all channels of a pixel are in one chunk.
         provenance: what made the pixels (plain JSON), kept in the root attribute ``infbrush_wsi``. The image is marked
             synthetic unless this says ``{"synthetic": False}``.
-        overwrite: replace an existing Zarr store, once the new one is complete.
-        progress: called with (chunks written, chunks in all), from the threads that write, one call at a time; with
-            dask.distributed, once at the end.
+        shard: side of a shard in chunks, for version "0.5": so many chunks in a row and column lie in one file, which
+            one task writes. None: every chunk is a file, which all readers understand.
+        overwrite: replace an existing Zarr store, once the new one is complete. With `resume`, also discard an
+            unfinished write of other pixels or in another form.
+        resume: keep what is finished if the write fails, and go on from what an earlier call has kept.
+        fingerprint: for `resume`: stands for all that determines the pixels (weights, seed, condition, ...).
+        progress: called with (files of pixels written, files in all), which are chunks, or shards; those of earlier
+            calls are told at once. It is called from the threads that write, one call at a time; with
+            dask.distributed, from the calling thread.
 
     Returns:
         The path of the store.
@@ -65,58 +83,67 @@ def write_ome_zarr(
     Raises:
         RegionError: if a level's shape or type does not fit the lattice.
         BandMismatchError: if there are more or fewer names than channels.
-        ConfigError: if version, layout, chunk, provenance or CRS is not valid.
+        ConfigError: if version, layout, chunk, shard, provenance or CRS is not valid, or for want of a fingerprint.
         MissingExtraError: if a CRS is to be written and the 'geo' extra is not installed.
         OutputExistsError: if the path exists and may not be replaced.
-        OutputError: if writing, or computing a block, fails.
+        OutputError: if writing, or computing a block, fails; with `resume` also if another process writes there, or if
+            what is there is of another fingerprint or other settings. Other errors carry a note on how to go on.
     """
-    store = StoreLayout(version, layout, chunk)
+    form = StoreLayout(version, layout, chunk, shard)
     check_levels(levels, lattice)
     meta = ImageMeta(name, lattice, name_channels(levels[0].shape[2], channel_names))
     record = provenance_record(meta, provenance)
+    plan = StorePlan(meta, form, level_shapes(lattice.shape, len(levels), chunk))
     target = Path(path)
-    with staged(target, overwrite=overwrite) as partial:
-        _write_store(levels, partial, meta, store, record, progress)
+    if not resume:
+        with staged(target, overwrite=overwrite) as partial:
+            _write(levels, plan, partial.absolute(), record, None, progress)
+        return target
+    if not fingerprint:
+        raise ConfigError(
+            "a write that can be resumed needs a fingerprint: a text that stands for what makes the pixels"
+        )
+    request = Begun.now(plan.settings(len(levels)), fingerprint, record)
+    with resumable(target, request, overwrite=overwrite) as draft:
+        _write(levels, plan, draft.store, draft.begun.provenance, draft, progress)
     return target
 
 
-def _write_store(
+def _write(
     levels: Sequence[da.Array],
-    folder: Path,
-    meta: ImageMeta,
-    store: StoreLayout,
+    plan: StorePlan,
+    store: Path,
     record: dict[str, Any],
+    draft: Draft | None,
     callback: Callable[[int, int], None] | None,
 ) -> None:
-    """Metadata with state "writing", the given levels, the halved ones, a count of the chunks, state "complete"."""
-    import zarr
-
-    shapes = level_shapes(meta.lattice.shape, len(levels), store.chunk)
-    root = zarr.create_group(
-        str(folder),
-        zarr_format=store.zarr_format,
-        attributes={**ome_attributes(meta, store, len(shapes)), KEY: record},
-    )
-    arrays = [_create_level(root, store, meta, number, shape) for number, shape in enumerate(shapes)]
-    progress = Progress(sum(array.nchunks for array in arrays), callback)
+    """Metadata with state "writing", the missing pixels, a count of the files, state "complete"."""
+    grids, journal, done = plan.grids, None, set[Unit]()
+    if draft is None or draft.fresh:
+        arrays = plan.create(store, record)
+    else:
+        arrays = _reopen(plan, store)
+        done = keep_finished(draft.folder, arrays, grids)
+    if draft is not None:
+        draft.begin()
+        journal = Journal(draft.folder)
+    progress = Progress(sum(grid.count for grid in grids), callback, len(done))
     try:
-        write_given(levels, arrays[: len(levels)], progress)
-        for finer, target in zip(arrays[len(levels) - 1 :], arrays[len(levels) :], strict=False):
-            write_halved(finer, target, progress)
+        PyramidPass(levels, arrays, grids, progress, journal).write(done)
     finally:
         progress.close()
     check_complete(arrays)
+    remove_temporary(store)
     progress.finish()
-    root.attrs[KEY] = {**record, "state": "complete"}
-    if store.zarr_format == 2 and store.layout == "nested":
-        # xarray and GDAL look for it and warn without; Zarr v3 has no such thing in its specification.
-        zarr.consolidate_metadata(root.store, zarr_format=2)
+    plan.complete(store, record)
 
 
-def _create_level(root: zarr.Group, store: StoreLayout, meta: ImageMeta, number: int, shape: Shape) -> zarr.Array[Any]:
-    attributes: dict[str, Any] = {}
-    if store.layout == "nested":
-        lattice = meta.level(number)
-        write_spatial_variables(root, store, number, lattice)
-        attributes = {"long_name": list(meta.channel_names), **grid_mapping_attributes(lattice)}
-    return create_level(root, store, number, (len(meta.channel_names), *shape.as_tuple()), attributes)
+def _reopen(plan: StorePlan, store: Path) -> list[Any]:
+    try:
+        return plan.reopen(store)
+    except Exception as error:
+        # Zarr, JSON and file systems each fail in their own way on a damaged file.
+        raise OutputError(
+            f"the unfinished store '{store}' is damaged: {type(error).__name__}: {error}; remove the folder "
+            f"'{store.parent}' to begin anew"
+        ) from error

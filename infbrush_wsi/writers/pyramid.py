@@ -1,7 +1,8 @@
-"""The pixels of a pyramid: given levels are streamed, further ones are means of the level above as read from disk."""
+"""Levels of a pyramid: their shapes, their means, and whether all of them are on disk."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,6 @@ from numpy.typing import NDArray
 
 from infbrush_wsi.domain import Lattice, Shape
 from infbrush_wsi.errors import OutputError, RegionError
-from infbrush_wsi.writers.sink import ChunkSink, Progress
 
 if TYPE_CHECKING:
     import dask.array as da
@@ -50,24 +50,6 @@ def check_levels(levels: Sequence[da.Array], lattice: Lattice) -> None:
             raise RegionError(f"level {number} has shape (h, w, c) = {level.shape}; by its lattice it must be {wanted}")
 
 
-def write_given(levels: Sequence[da.Array], targets: Sequence[zarr.Array[Any]], progress: Progress) -> None:
-    """Compute the given (h, w, c) levels and store them (c, h, w), one chunk a task.
-
-    All levels are in one graph, so a block that several levels or chunks need is made once.
-    """
-    _store([_as_stored(level, target) for level, target in zip(levels, targets, strict=True)], targets, progress)
-
-
-def write_halved(finer: zarr.Array[Any], target: zarr.Array[Any], progress: Progress) -> None:
-    """Store the 2 x 2 means of a written level, one chunk a task: memory does not grow with the image."""
-    import dask.array as da
-
-    c, h, w = target.chunks
-    source = da.from_array(finer, chunks=(c, 2 * h, 2 * w))
-    chunks = (source.chunks[0], *(tuple(-(-n // 2) for n in sides) for sides in source.chunks[1:]))
-    _store([source.map_blocks(halve, dtype=np.uint8, chunks=chunks)], [target], progress)
-
-
 def halve(block: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Means of 2 x 2 pixels of a block (c, h, w), rounded half up; an odd last row or column is averaged by itself."""
     c, h, w = block.shape
@@ -78,15 +60,19 @@ def halve(block: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def check_complete(arrays: Sequence[zarr.Array[Any]]) -> None:
-    """Count the chunks on disk.
+    """Count the files on disk, which are chunks, or shards where there are any.
 
     Raises:
         OutputError: if one is missing.
     """
     for array in arrays:
-        if array.nchunks_initialized != array.nchunks:
+        unit, name = (array.chunks, "chunks") if array.shards is None else (array.shards, "shards")
+        wanted = math.prod(-(-side // length) for side, length in zip(array.shape, unit, strict=True))
+        # Zarr counts all chunks of a shard that is there, even those beyond the edge of the image.
+        found = array.nchunks_initialized * math.prod(array.chunks) // math.prod(unit)
+        if found != wanted:
             raise OutputError(
-                f"level '{array.path}' has {array.nchunks_initialized} of {array.nchunks} chunks on disk; "
+                f"level '{array.path}' has {found} of {wanted} {name} on disk; "
                 f"is something else writing there, or removing files?"
             )
 
@@ -94,16 +80,3 @@ def check_complete(arrays: Sequence[zarr.Array[Any]]) -> None:
 def _halved(shape: Shape, number: int) -> Shape:
     side = 2**number
     return Shape(-(-shape.h // side), -(-shape.w // side))
-
-
-def _as_stored(level: da.Array, target: zarr.Array[Any]) -> da.Array:
-    stored: da.Array = level.transpose(2, 0, 1).rechunk(target.chunks)
-    return stored
-
-
-def _store(sources: Sequence[da.Array], targets: Sequence[zarr.Array[Any]], progress: Progress) -> None:
-    import dask.array as da
-
-    # Without a lock, because blocks are chunks: no two tasks ever touch the same file.
-    sinks: list[Any] = [ChunkSink(target, progress) for target in targets]
-    da.store(sources, sinks, lock=False)

@@ -23,7 +23,7 @@ def staged(target: Path, *, overwrite: bool) -> Iterator[Path]:
         OutputError: if the folder cannot be made, if anything but an error of this package goes wrong in the block
             (its cause is chained), or if the result cannot be moved into place.
     """
-    _refuse_existing(target, overwrite)
+    refuse_existing(target, overwrite)
     token = f"{os.getpid()}-{uuid.uuid4().hex[:8]}"
     partial = target.with_name(f".{target.name}.partial-{token}")
     try:
@@ -35,7 +35,7 @@ def staged(target: Path, *, overwrite: bool) -> Iterator[Path]:
         ) from error
     try:
         yield partial
-        _move_into_place(partial, target, overwrite, token)
+        move_into_place(partial, target, overwrite, token)
     except InfbrushError:
         raise
     except Exception as error:
@@ -47,7 +47,12 @@ def staged(target: Path, *, overwrite: bool) -> Iterator[Path]:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def _refuse_existing(target: Path, overwrite: bool) -> None:
+def refuse_existing(target: Path, overwrite: bool) -> None:
+    """Only a Zarr store is ever replaced, and only if that is asked for.
+
+    Raises:
+        OutputExistsError: if `target` exists and may not be replaced.
+    """
     if not os.path.lexists(target):
         return
     if not overwrite:
@@ -58,13 +63,23 @@ def _refuse_existing(target: Path, overwrite: bool) -> None:
         )
 
 
-def _move_into_place(partial: Path, target: Path, overwrite: bool, token: str) -> None:
+def replaced_folder(target: Path, token: str) -> Path:
+    """Where the old store is while a new one takes its place."""
+    return target.with_name(f".{target.name}.replaced-{token}")
+
+
+def move_into_place(partial: Path, target: Path, overwrite: bool, token: str) -> None:
+    """Give a complete store its name, and remove the store that had it.
+
+    Raises:
+        OutputExistsError: if `target` has come to exist and may not be replaced.
+    """
     # Asked again, because writing takes long and rename would replace an empty folder without a word.
-    _refuse_existing(target, overwrite)
+    refuse_existing(target, overwrite)
     if not target.exists():
         partial.rename(target)
         return
-    old = target.with_name(f".{target.name}.replaced-{token}")
+    old = replaced_folder(target, token)
     target.rename(old)
     try:
         partial.rename(target)
