@@ -42,13 +42,15 @@ def _run_on_cluster(client: Any, tasks: Sequence[Any], progress: Progress) -> No
 
     distributed: Any = sys.modules["distributed"]
     options = {key: value for key, value in get_annotations().items() if key in CLUSTER_OPTIONS}
-    futures = client.compute(list(tasks), **options)
+    waiting = {future.key: future for future in client.compute(list(tasks), **options)}
     try:
-        for future in distributed.as_completed(futures):
+        for future in distributed.as_completed(waiting.values()):
             if future.status != "finished":
                 future.result()
+            # Let go of it: what nobody waits for is not done again when the worker that did it is lost.
+            del waiting[future.key]
             progress.reach(progress.done + 1)
     except BaseException:
         # What is running on a worker goes on to its end; the rest is dropped.
-        client.cancel(futures)
+        client.cancel(list(waiting.values()))
         raise

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from threading import Lock
 
 import dask.array as da
@@ -49,3 +50,32 @@ def lazy() -> Callable[..., da.Array]:
 @pytest.fixture
 def counting() -> type[CountingImage]:
     return CountingImage
+
+
+class BreakingImage(CountingImage):
+    """Raises instead of giving the block number `at` (from 1) and all later ones."""
+
+    def __init__(self, pixels: NDArray[np.uint8], at: int, error: BaseException) -> None:
+        super().__init__(pixels)
+        self.at, self.error = at, error
+
+    def __getitem__(self, region: tuple[slice, ...]) -> NDArray[np.uint8]:
+        block = super().__getitem__(region)
+        if self.asked.total() >= self.at:
+            raise self.error
+        return block
+
+
+@pytest.fixture
+def breaking() -> type[BreakingImage]:
+    return BreakingImage
+
+
+@pytest.fixture
+def tree() -> Callable[[Path], dict[str, bytes]]:
+    """All files of a folder with their bytes."""
+
+    def read(folder: Path) -> dict[str, bytes]:
+        return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+    return read
