@@ -253,7 +253,7 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     large = tmp_path / "large.geojson"
     with large.open("wb") as file:
         file.truncate(100 << 20)
-    with pytest.raises(ConditionError, match="100 MiB; at most 64 MiB.*simplify"):
+    with pytest.raises(ConditionError, match=r"100 MiB; at most 64 MiB.*simplify"):
         polygons_from_geojson(large, cell=1.0, mpp=1.0)
 
 

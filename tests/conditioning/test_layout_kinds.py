@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import pickle
+import tracemalloc
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -169,6 +172,16 @@ def test_json_and_pickle_give_an_equal_layout(kind: str) -> None:
     assert json.loads(json.dumps(layout.provenance()))["token"] == layout.token
 
 
+def test_the_token_does_not_depend_on_how_arrays_are_deflated(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = [(layout.token, layout.to_json()) for layout in (raster(), grid())]
+    compress = zlib.compress
+    monkeypatch.setattr(zlib, "compress", lambda plain, level: compress(plain, 9))
+    other = [(layout.token, layout.to_json()) for layout in (raster(), grid())]
+    for (token, text), (other_token, other_text) in zip(made, other, strict=True):
+        assert text != other_text
+        assert token == other_token == layout_from_json(other_text).token
+
+
 def test_all_that_matters_is_in_the_token() -> None:
     square = [[np.array([[0.0, 0], [9, 0], [9, 9], [0, 9]])]]
     moved = [[square[0][0] + [1e-12, 0]]]
@@ -218,9 +231,9 @@ def test_no_points_have_no_weights() -> None:
 
 @pytest.mark.parametrize("bad", [[np.nan], [np.inf], [1e300], [[1.0]], ["a"], 3.0])
 def test_coordinates_that_are_none_are_refused(bad: list[float]) -> None:
-    with pytest.raises(RegionError, match="^x "):
+    with pytest.raises(RegionError, match=r"^x "):
         grid().weights([1.0], bad)
-    with pytest.raises(RegionError, match="^yx "):
+    with pytest.raises(RegionError, match=r"^yx "):
         grid().weights_at(bad)
 
 
@@ -253,8 +266,20 @@ def test_damaged_json_is_one_error(kind: str, damage: object) -> None:
     assert callable(damage)
     broken = damage(text)
     assert broken != text
-    with pytest.raises(ConditionError, match="stored layout|beyond|owner"):
+    with pytest.raises(ConditionError, match=r"stored layout|beyond|owner"):
         layout_from_json(broken)
+
+
+def test_text_that_inflates_without_end_is_not_inflated() -> None:
+    record = json.loads(grid().to_json())
+    record["embeddings"]["deflated"] = base64.b64encode(zlib.compress(bytes(64 << 20))).decode()
+    tracemalloc.start()
+    try:
+        with pytest.raises(ConditionError, match="421 bytes where 420 are due"):
+            layout_from_json(json.dumps(record))
+        assert tracemalloc.get_traced_memory()[1] < 8 << 20
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("bad", ["", " ", [np.nan], [[[1.0]]], ["a"], [], {}])

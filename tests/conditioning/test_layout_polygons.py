@@ -83,9 +83,10 @@ def test_a_rotated_square_with_a_rotated_hole_has_its_area(degrees: float) -> No
 def test_neighbours_leave_no_gap_and_the_later_one_has_the_border() -> None:
     # Corners lie exactly on nodes, which are at 0.5, 1.5, ...
     left = np.array([[0.5, 0.5], [4.5, 0.5], [4.5, 4.5], [0.5, 4.5]])
-    right = left + [4.0, 0.0]
+    right = left + np.array([4.0, 0.0])
     index = PolygonLayout([[left], [right]], [1, 2], [None, "a", "b"], 1.0).index(Box(0, 0, 10, 6))
     np.testing.assert_array_equal(index[2], [1, 1, 1, 1, 2, 2, 2, 2, 2, 0])
+    np.testing.assert_array_equal(index[:, 2], [1, 1, 1, 1, 1, 0])
     swapped = PolygonLayout([[right], [left]], [2, 1], [None, "a", "b"], 1.0).index(Box(0, 0, 10, 6))
     np.testing.assert_array_equal(swapped[2], [1, 1, 1, 1, 1, 2, 2, 2, 2, 0])
 

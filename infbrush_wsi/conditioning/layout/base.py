@@ -21,6 +21,7 @@ from infbrush_wsi.conditioning.layout.bilinear import (
     scatter_product,
 )
 from infbrush_wsi.conditioning.layout.condition import Condition, condition_name
+from infbrush_wsi.conditioning.layout.packing import Pack, digest, pack
 from infbrush_wsi.domain import Box
 from infbrush_wsi.errors import ConditionError, RegionError
 
@@ -59,8 +60,8 @@ class Layout(abc.ABC):
         """Indices at nodes: int64 (N,) rows in ascending order and (N,) columns to int32 (N,)."""
 
     @abc.abstractmethod
-    def _record(self) -> dict[str, Any]:
-        """All that determines it besides kind and cell, as plain JSON."""
+    def _record(self, pack: Pack) -> dict[str, Any]:
+        """All that determines it besides kind and cell, as plain JSON; arrays as `pack` has them."""
 
     def index(self, box: Box) -> Indices:
         """Condition indices at the nodes of a window, int32 (box.h, box.w).
@@ -123,11 +124,15 @@ class Layout(abc.ABC):
     @cached_property
     def token(self) -> str:
         """SHA-256 of all that determines it, as 64 hexadecimal digits."""
-        return hashlib.sha256(self.to_json().encode()).hexdigest()
+        # Arrays by their own digests: what they are deflated to depends on the library.
+        return hashlib.sha256(self._text(digest).encode()).hexdigest()
 
     def to_json(self) -> str:
         """The whole layout as text, from which `layout_from_json` makes an equal one."""
-        record = {"layout": SCHEMA, "kind": self.kind, "cell": self.cell, **self._record()}
+        return self._text(pack)
+
+    def _text(self, pack: Pack) -> str:
+        record = {"layout": SCHEMA, "kind": self.kind, "cell": self.cell, **self._record(pack)}
         return json.dumps(record, sort_keys=True, allow_nan=False, separators=(",", ":"))
 
     def provenance(self) -> dict[str, Any]:

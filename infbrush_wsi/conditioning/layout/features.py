@@ -96,10 +96,11 @@ def rings_of(coordinates: Any, where: str) -> Rings:
     if not isinstance(coordinates, list) or not coordinates:
         raise ConditionError(f"{where} is a polygon without rings; draw it again or remove it")
     rings = [_ring(ring, where) for ring in coordinates]
-    rise = sum(float(np.abs(np.diff(ring[:, 1])).sum()) for ring in rings)
+    rise = sum(float(np.abs(ring[:, 1] - np.roll(ring[:, 1], 1)).sum()) for ring in rings)
     if rise > MAX_CROSSINGS * float(np.ptp(rings[0][:, 1])):
         raise ConditionError(
-            f"{where} goes up and down more than {MAX_CROSSINGS / 2:.0f} times: a scribble and no outline; draw it again"
+            f"{where} goes up and down more than {MAX_CROSSINGS / 2:.0f} times: a scribble and no outline; "
+            f"draw it again or remove it"
         )
     return rings
 

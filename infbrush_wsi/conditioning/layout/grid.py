@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from infbrush_wsi.conditioning.layout.base import Indices, Integers, Layout, check_cell
 from infbrush_wsi.conditioning.layout.condition import Condition
-from infbrush_wsi.conditioning.layout.packing import pack, unpack
+from infbrush_wsi.conditioning.layout.packing import Pack, unpack
 from infbrush_wsi.errors import ConditionError
 
 Outside = Literal["edge", "wrap", "mirror"]
@@ -95,7 +95,7 @@ class EmbeddingGrid(Layout):
         cells: Integers = _inside(rows, h, self.outside) * w + _inside(columns, w, self.outside)
         return cells.astype(np.int32)
 
-    def _record(self) -> dict[str, Any]:
+    def _record(self, pack: Pack) -> dict[str, Any]:
         return {"embeddings": pack(self.embeddings), "outside": self.outside}
 
 

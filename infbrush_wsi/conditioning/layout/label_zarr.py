@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infbrush_wsi.conditioning.layout.raster import MAX_PIXELS
-from infbrush_wsi.domain import XY
+from infbrush_wsi.domain import MICROMETERS_PER_UNIT, XY
 from infbrush_wsi.errors import ConditionError, SourceError
 from infbrush_wsi.sources.ome_geometry import axes_of, check_planes, levels_of_multiscale
 
+SMALL_UNITS = ("millimeter", "centimeter")
 CLASS = "class"
 """Property that holds a label's name, as this package writes it."""
 
@@ -24,7 +25,8 @@ class LabelZarr:
 
     Attributes:
         values: of its finest level, whole numbers (h, w).
-        pixel: sides of a pixel in the unit of its axes; None if they have none.
+        pixel: sides of a pixel in micrometres, or in the unit of its axes if that is a metre or more, or a degree; None
+            if they have none.
         corner: of the first pixel.
         names: of the values; None if it gives none.
     """
@@ -65,7 +67,10 @@ def open_label_zarr(path: str) -> LabelZarr:
         raise ConditionError(f"the label image {path} cannot be read: {error!r}") from error
     if lattice.unit == "pixel":
         return LabelZarr(values, None, XY(0.0, 0.0), names)
-    return LabelZarr(values, lattice.spacing, XY(lattice.transform.c, lattice.transform.f), names)
+    # Slides are measured in micrometres, whatever their file prefers; rasters in the unit of their CRS.
+    factor = MICROMETERS_PER_UNIT[lattice.unit] if lattice.unit in SMALL_UNITS else 1.0
+    size, corner = lattice.spacing, lattice.transform
+    return LabelZarr(values, XY(factor * size.x, factor * size.y), XY(factor * corner.c, factor * corner.f), names)
 
 
 def _plane(path: str, array: Any, axes: tuple[int, int]) -> NDArray[Any]:

@@ -12,6 +12,7 @@ from infbrush_wsi.conditioning.layout.areas import Area, Floats, shapely
 from infbrush_wsi.conditioning.layout.base import Indices, Integers, Layout, check_cell
 from infbrush_wsi.conditioning.layout.condition import Condition, as_condition, conditions_from_json
 from infbrush_wsi.conditioning.layout.features import rings_of
+from infbrush_wsi.conditioning.layout.packing import Pack
 from infbrush_wsi.errors import ConditionError
 
 
@@ -96,7 +97,7 @@ class PolygonLayout(Layout):
                 found[some[self._areas[number].covers(x[some], y[some])]] = self._owners[number]
         return found
 
-    def _record(self) -> dict[str, Any]:
+    def _record(self, pack: Pack) -> dict[str, Any]:
         coordinates = [[ring.tolist() for ring in area.rings] for area in self._areas]
         return {
             "conditions": self._conditions,

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from infbrush_wsi.conditioning.layout.base import Indices, Integers, Layout, check_cell
 from infbrush_wsi.conditioning.layout.condition import Condition, as_condition, conditions_from_json
-from infbrush_wsi.conditioning.layout.packing import pack, unpack
+from infbrush_wsi.conditioning.layout.packing import Pack, unpack
 from infbrush_wsi.conditioning.layout.place import check_offset
 from infbrush_wsi.domain import XY
 from infbrush_wsi.errors import ConditionError
@@ -104,7 +104,7 @@ class RasterLayout(Layout):
         found[inside] = self._indices[row[inside].astype(np.int64), column[inside].astype(np.int64)]
         return found
 
-    def _record(self) -> dict[str, Any]:
+    def _record(self, pack: Pack) -> dict[str, Any]:
         return {
             "conditions": self._conditions,
             "indices": pack(self._indices),

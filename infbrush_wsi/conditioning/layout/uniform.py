@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 
 from infbrush_wsi.conditioning.layout.base import Indices, Integers, Layout, check_cell
 from infbrush_wsi.conditioning.layout.condition import Condition, as_condition, conditions_from_json
+from infbrush_wsi.conditioning.layout.packing import Pack
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +43,7 @@ class UniformLayout(Layout):
     def _nodes(self, rows: Integers, columns: Integers) -> Indices:
         return np.zeros(len(rows), np.int32)
 
-    def _record(self) -> dict[str, Any]:
+    def _record(self, pack: Pack) -> dict[str, Any]:
         return {"condition": self.condition}
 
 
