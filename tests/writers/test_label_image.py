@@ -74,8 +74,7 @@ def tree(folder: Path) -> dict[str, bytes]:
 def test_ome_zarr_py_finds_the_labels_of_the_image_at_their_place(store: Any, version: str, layout: str) -> None:
     path = store(version, layout)
     write(path)
-    nodes = list(ome_zarr.reader.Reader(ome_zarr.io.parse_url(str(path)))())
-    image, group, labels = nodes
+    image, group, labels = ome_zarr.reader.Reader(ome_zarr.io.parse_url(str(path)))()
     assert image.metadata["name"] == "a"
     assert [type(spec).__name__ for spec in group.specs] == ["Labels"]
     assert labels.metadata["properties"] == {1: {"class": "Tumor"}, 2: {"class": "Stroma"}}
@@ -155,9 +154,8 @@ def test_levels_take_every_second_pixel(store: Any, shape: tuple[int, int], dtyp
         asked.append(box)
         return values[box.slices]
 
-    path = write(store(), lattice=SLIDE)
     target = write_label_image(
-        path.parents[1], read, lattice=Lattice.regular(Shape(*shape), 3.0), names={}, dtype=dtype, name="b", chunk=16
+        store(), read, lattice=Lattice.regular(Shape(*shape), 3.0), names={}, dtype=dtype, name="b", chunk=16
     )
     found = levels(target)
     assert found[0].dtype == dtype
