@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Collection, Sequence, Set
+from collections.abc import Collection, Mapping, Sequence, Set
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,8 +21,6 @@ from infbrush_wsi.writers.units import Region, Unit, UnitGrid, batches
 if TYPE_CHECKING:
     import dask.array as da
     import zarr
-
-Tasks = dict[Unit, Any]
 
 
 class PyramidPass:
@@ -53,22 +52,33 @@ class PyramidPass:
         """Write every unit that is not in `done`."""
         for regions in batches(self._grids):
             missing = [[unit for unit in region.units() if unit not in done] for region in regions]
-            tasks = self._given([units for units in missing if units and units[0].level < len(self._levels)])
-            for units in missing:
-                for unit in units:
-                    if unit.level >= len(self._levels):
-                        tasks[unit] = self._mean(unit, tasks)
+            tasks = self._tasks([units for units in missing if units])
             if tasks:
-                run(list(tasks.values()), self._progress)
+                run(tasks, self._progress)
 
-    def _given(self, missing: Sequence[list[Unit]]) -> Tasks:
-        """Tasks for units of given levels, one list a level, in one graph: a block that several need is made once."""
-        from dask.array import Array
+    def _tasks(self, missing: Sequence[list[Unit]]) -> list[Any]:
+        """One delayed object for each of the missing units, which are given as one list a level, all in one graph."""
         from dask.delayed import Delayed
         from dask.highlevelgraph import HighLevelGraph
 
+        name = f"write-{uuid.uuid4().hex}"
+        keys, graph = self._given([units for units in missing if units[0].level < len(self._levels)])
+        for units in missing:
+            for unit in units:
+                if unit.level >= len(self._levels):
+                    key = (name, *unit)
+                    graph[key] = self._mean(unit, keys)
+                    keys[unit] = key
+        layers = HighLevelGraph.from_collections(name, graph, dependencies=())
+        return [Delayed(key, layers, layer=name) for key in keys.values()]
+
+    def _given(self, missing: Sequence[list[Unit]]) -> tuple[dict[Unit, Any], dict[Any, Any]]:
+        """Keys and graph of the units of given levels; a block that several of them need is made once."""
+        from dask.array import Array
+        from dask.highlevelgraph import HighLevelGraph
+
         if not missing:
-            return {}
+            return {}, {}
         regions = [_bounds(self._grids[units[0].level], units) for units in missing]
         written = [self._written(region) for region in regions]
         keys = {
@@ -77,10 +87,7 @@ class PyramidPass:
             for unit in units
         }
         merged = HighLevelGraph.merge(*(array.__dask_graph__() for array in written))
-        name = f"write-{uuid.uuid4().hex}"
-        optimized = Array.__dask_optimize__(merged, list(keys.values()))
-        graph = HighLevelGraph.from_collections(name, optimized, dependencies=())
-        return {unit: Delayed(key, graph, layer=name) for unit, key in keys.items()}
+        return keys, dict(Array.__dask_optimize__(merged, list(keys.values())))
 
     def _written(self, region: Region) -> da.Array:
         """An array of nothing, whose blocks write the units of a region when they are computed."""
@@ -98,15 +105,12 @@ class PyramidPass:
         )
         return written
 
-    def _mean(self, unit: Unit, tasks: Tasks) -> Any:
-        """A task for a unit of a level that is made of the finer one, after the tasks of what lies below."""
-        from dask.delayed import delayed
-
+    def _mean(self, unit: Unit, keys: Mapping[Unit, Any]) -> tuple[Any, ...]:
+        """A task for a unit of a level that is made of the finer one, after those for what lies below."""
         finer, box = self._grids[unit.level - 1], self._grids[unit.level].box_of(unit)
         below = list(finer.below(box))
-        after = [tasks[one] for one in below if one in tasks]
-        write = delayed(_write_mean, pure=False, traverse=False)
-        return write(self._arrays[unit.level - 1], self._sinks[unit.level], box, below, after)
+        write = partial(_write_mean, self._arrays[unit.level - 1], self._sinks[unit.level], box, below)
+        return write, [keys[one] for one in below if one in keys]
 
 
 def _bounds(grid: UnitGrid, units: Collection[Unit]) -> Region:

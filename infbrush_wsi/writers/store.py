@@ -63,8 +63,12 @@ class StorePlan:
 
     def reopen(self, folder: Path) -> Arrays:
         """The arrays of all levels of a store that `create` has made."""
+        import zarr
+
         root = self._root(folder)
-        return [root[self.layout.level_path(number)] for number in range(len(self.shapes))]
+        # As in `create_level`; the store does not remember it.
+        with zarr.config.set({"array.write_empty_chunks": True}):
+            return [root[self.layout.level_path(number)] for number in range(len(self.shapes))]
 
     def complete(self, folder: Path, record: dict[str, Any]) -> None:
         """Give the store the state "complete"."""

@@ -182,6 +182,15 @@ def test_a_disk_that_is_full_at_once_leaves_nothing(tmp_path, image, lazy):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(("version", "shard"), [("0.4", None), ("0.5", None), ("0.5", 2)])
+def test_black_chunks_are_on_disk_after_an_interruption_too(interrupted, tmp_path, lazy, tree, version, shard):
+    """Zarr leaves them out unless it is told, and a store that is opened again does not remember that it was."""
+    form, black = {"version": version, "shard": shard}, np.zeros((*SHAPE.as_tuple(), 3), np.uint8)
+    target, _ = interrupted(at=1, **form)
+    write([lazy(black)], target, **form)
+    assert tree(target) == tree(write_ome_zarr([lazy(black)], tmp_path / "whole.ome.zarr", **{**ALWAYS, **form}))
+
+
 def damage_chunk(folder, file):
     file.write_bytes(file.read_bytes()[:-1] + b"?")
 
