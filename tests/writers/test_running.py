@@ -110,11 +110,21 @@ def test_a_failure_on_the_cluster_is_told_and_the_rest_is_done_later(tmp_path, c
     assert tree(target) == tree(write(level, tmp_path / "whole.zarr"))
 
 
-def test_no_pixels_stay_on_the_cluster(tmp_path, client, level):
-    path = write(level, tmp_path / "x.zarr")
+def test_the_cluster_forgets_what_is_written(tmp_path, client, level):
+    """Otherwise the loss of a worker would have the blocks that it had written made again."""
+    kept = []
+
+    def count(dask_scheduler):
+        return sum(task.state == "memory" for task in dask_scheduler.tasks.values())
+
+    def look(done, total):
+        if done == total:
+            for _ in range(100):
+                kept.append(client.run_on_scheduler(count))
+                if kept[-1] <= 1:
+                    break
+                time.sleep(0.05)
+
+    path = write(level, tmp_path / "x.zarr", progress=look)
     assert zarr.open_group(str(path), mode="r")["0"].shape == (3, 200, 300)
-    for _ in range(100):
-        if not client.run_on_scheduler(lambda dask_scheduler: len(dask_scheduler.tasks)):
-            return
-        time.sleep(0.05)
-    pytest.fail("the cluster still holds results")
+    assert kept[-1] <= 1
