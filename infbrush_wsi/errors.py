@@ -71,6 +71,10 @@ class TrainingError(InfbrushError, RuntimeError):
     """Training cannot go on (non-finite loss, ...); the last good state has been kept."""
 
 
+class PlanError(InfbrushError, ValueError):
+    """A plan that is damaged, or that belongs to another model or canvas."""
+
+
 class OutputExistsError(InfbrushError, FileExistsError):
     """The output path exists and overwriting was not asked for."""
 

@@ -8,7 +8,7 @@ import math
 import shutil
 import tempfile
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,12 +17,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from infbrush_wsi.canvas.level_array import LevelArray
-from infbrush_wsi.canvas.once import Once
-from infbrush_wsi.canvas.picture import build_pyramid, pyramid_shapes, sharpen
+from infbrush_wsi.canvas.picture import pyramid_shapes
+from infbrush_wsi.canvas.reader import Progress, Reader
 from infbrush_wsi.canvas.spec import CanvasSpec, whole_pair
-from infbrush_wsi.canvas.state import StateArray
 from infbrush_wsi.domain import Box, Lattice, Shape
-from infbrush_wsi.errors import OutputError, RegionError
+from infbrush_wsi.errors import ConfigError, OutputError, RegionError
 from infbrush_wsi.sources.base import MAX_REGION_PIXELS
 from infbrush_wsi.sources.edges import read_filled
 
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
     import dask.array
     import xarray
 
-    from infbrush_wsi.canvas.engine import Progress, StepEngine
+    from infbrush_wsi.conditioning.layout import Layout
 
 BACKGROUND = 255
 
@@ -39,38 +38,43 @@ BACKGROUND = 255
 class Canvas:
     """A generated image.
 
-    Nothing is computed when it is made. The first read renders the whole canvas into files (memory stays bounded by
-    the tile), later reads are served from them. Reads follow OpenSlide: locations in level-0 pixels, sizes in pixels
-    of the level, (x, y) and (width, height) order.
+    Nothing is computed when it is made. Under the lazy engine a read computes the tiles that it touches; under the
+    joint engine the first one renders the whole canvas into files. Reads follow OpenSlide: locations in level-0
+    pixels, sizes in pixels of the level, (x, y) and (width, height) order.
 
     Args:
         spec: what the image is.
-        engine: makes a `StepEngine` for a folder of scratch files.
+        reader: makes the engine for a folder of scratch files.
         sigma_px: standard deviation of the mollifier in level-0 pixels.
         channel_names: bands.
-        workdir: folder for the rendered pixels; None: a temporary one that goes with the canvas.
+        workdir: folder for scratch files; None: a temporary one. What is made in it goes with the canvas.
         provenance: facts about the model that are written into outputs beside the specification.
+        layout: which condition is where; None: the same everywhere.
+        recipe: with which another process makes the same canvas: picklable, `open()` gives a canvas.
         progress: called with (tiles done, tiles in all) while rendering.
     """
 
     def __init__(
         self,
         spec: CanvasSpec,
-        engine: Any,
+        reader: Callable[[Path], Reader],
         *,
         sigma_px: float,
         channel_names: tuple[str, ...],
         workdir: Path | None = None,
         provenance: Mapping[str, Any] | None = None,
+        layout: Layout | None = None,
+        recipe: Any = None,
         progress: Progress | None = None,
     ) -> None:
         self.spec = spec
         self.channel_names = channel_names
+        self.layout, self.recipe = layout, recipe
         self.progress = progress
-        self._engine, self._sigma_px = engine, sigma_px
+        self._sigma_px = sigma_px
         self._provenance = dict(provenance or {})
         self._folder = _scratch_folder(self, workdir)
-        self._levels: Once[list[StateArray]] = Once()
+        self.reader = reader(self._folder)
 
     @property
     def lattice(self) -> Lattice:
@@ -107,11 +111,11 @@ class Canvas:
 
     @property
     def rendered(self) -> bool:
-        """Whether the pixels exist already."""
-        return self._levels.done
+        """Whether what every read needs is computed: all pixels (joint engine), the coarsest plan (lazy engine)."""
+        return self.reader.rendered
 
     def render(self, progress: Progress | None = None) -> Canvas:
-        """Compute all pixels now.
+        """Compute now what the first read would have to wait for.
 
         Args:
             progress: called with (tiles done, tiles in all).
@@ -122,20 +126,8 @@ class Canvas:
         Raises:
             OutputError: if the scratch disk is full; the room that was taken is given back.
         """
-        self._levels.get(lambda: self._compute(progress or self.progress))
+        self.reader.render(progress or self.progress)
         return self
-
-    def _compute(self, progress: Progress | None) -> list[StateArray]:
-        try:
-            engine: StepEngine = self._engine(self._folder)
-            clean = engine.render(progress)
-            level0 = sharpen(clean, self._sigma_px, self.spec.tile, self._folder / "level-0.raw")
-            clean.remove()
-            return build_pyramid(level0, pyramid_shapes(self.spec.shape), self.spec.tile, self._folder)
-        except BaseException:
-            for path in self._folder.iterdir():
-                path.unlink()
-            raise
 
     def read_region(self, location: tuple[int, int], level: int, size: tuple[int, int]) -> NDArray[np.uint8]:
         """Pixels of a region.
@@ -161,7 +153,7 @@ class Canvas:
         scale = 2**level
         box = Box(math.floor(x / scale + 0.5), math.floor(y / scale + 0.5), w, h)
         white = (BACKGROUND,) * len(self.channel_names)
-        return read_filled(lambda inside: self._stored(level).read(inside), box, shape, white)
+        return read_filled(lambda inside: self.reader.read(level, inside, self.progress), box, shape, white)
 
     def thumbnail(self, max_side: int) -> NDArray[np.uint8]:
         """The whole canvas with its longer side at most `max_side` pixels: uint8 (h, w, C).
@@ -171,9 +163,7 @@ class Canvas:
         """
         if max_side < 1:
             raise RegionError(f"a thumbnail needs a positive size, not {max_side}")
-        shapes = [Shape(*s) for s in self.level_shapes]
-        level = max(k for k, s in enumerate(shapes) if k == 0 or max(s.as_tuple()) >= max_side)
-        image = np.array(self._stored(level).open())
+        image = self.reader.overview(max_side, self.progress)
         scale = min(1.0, max_side / max(image.shape[:2]))
         size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
         # Not BOX: at a factor that is no whole number it gives some pixels twice the weight of others.
@@ -186,7 +176,7 @@ class Canvas:
         Raises:
             RegionError: for a level that does not exist.
         """
-        return LevelArray(level, self._shape(level), len(self.channel_names), self.spec.tile, self.token, self._stored)
+        return LevelArray(self, level, self._shape(level))
 
     def to_dask(self, level: int = 0) -> dask.array.Array:
         """One level as a dask array (h, w, C) of uint8; nothing is computed until it is."""
@@ -248,8 +238,15 @@ class Canvas:
             progress=progress,
         )
 
-    def _stored(self, level: int) -> StateArray:
-        return self._levels.get(lambda: self._compute(self.progress))[level]
+    def portable(self) -> Any:
+        """What another process makes the same canvas from.
+
+        Raises:
+            ConfigError: if the canvas was not made by a pipeline.
+        """
+        if self.recipe is None:
+            raise ConfigError("this canvas has no recipe for other processes; make it with a pipeline")
+        return self.recipe.portable(self._folder, self.token)
 
     def _shape(self, level: int) -> Shape:
         if not 0 <= level < self.level_count:

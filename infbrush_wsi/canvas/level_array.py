@@ -2,41 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from infbrush_wsi.canvas.state import StateArray
+from infbrush_wsi.canvas.indexing import window_of
 from infbrush_wsi.domain import Shape
+
+if TYPE_CHECKING:
+    from infbrush_wsi.canvas.canvas import Canvas
+
+CHUNK = 512
 
 
 @dataclass(frozen=True)
 class LevelArray:
     """uint8 (h, w, C) whose pixels are computed when they are first touched.
 
+    To another process it travels as the canvas's recipe: model, condition, seed and settings, never the network.
+
     Attributes:
+        canvas: whose level it is.
         level: index in the pyramid.
         size: rows and columns.
-        channels: C.
-        tile: side of its chunks.
-        token: what determines the pixels; equal tokens, equal pixels.
-        stored: gives the rendered level, rendering the canvas if that has not happened yet.
     """
 
+    canvas: Canvas
     level: int
     size: Shape
-    channels: int
-    tile: int
-    token: str
-    stored: Callable[[int], StateArray]
 
     @property
     def shape(self) -> tuple[int, int, int]:
         """(h, w, C)."""
-        return (*self.size.as_tuple(), self.channels)
+        return (*self.size.as_tuple(), len(self.canvas.channel_names))
 
     @property
     def dtype(self) -> np.dtype[np.uint8]:
@@ -51,29 +51,26 @@ class LevelArray:
     @property
     def chunks(self) -> tuple[int, int, int]:
         """Preferred chunk shape."""
-        return (min(self.tile, self.size.h), min(self.tile, self.size.w), self.channels)
+        return (min(CHUNK, self.size.h), min(CHUNK, self.size.w), self.shape[2])
 
     def __getitem__(self, key: Any) -> NDArray[np.uint8]:
-        return np.array(self.stored(self.level).open()[key])
+        box, local = window_of(key, self.shape)
+        if not box.shape.count:
+            return np.empty((box.h, box.w, self.shape[2]), np.uint8)[local]
+        window = self.canvas.reader.read(self.level, box, self.canvas.progress)
+        picked: NDArray[np.uint8] = np.array(window[local])
+        return picked
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         return np.asarray(self[...], dtype=dtype)
 
     def __dask_tokenize__(self) -> tuple[str, int]:
-        return self.token, self.level
+        return self.canvas.token, self.level
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Another process cannot share this one's network; it gets the rendered file.
-        return _opened, (self.stored(self.level), self.level, self.tile, self.token)
+        return _opened, (self.canvas.portable(), self.level)
 
 
-@dataclass(frozen=True)
-class _Rendered:
-    state: StateArray
-
-    def __call__(self, level: int) -> StateArray:
-        return self.state
-
-
-def _opened(state: StateArray, level: int, tile: int, token: str) -> LevelArray:
-    return LevelArray(level, state.shape, state.channels, tile, token, _Rendered(state))
+def _opened(recipe: Any, level: int) -> LevelArray:
+    array: LevelArray = recipe.open().level_array(level)
+    return array

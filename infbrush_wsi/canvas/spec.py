@@ -13,6 +13,11 @@ from infbrush_wsi.errors import ConfigError, RegionError
 FINEST_RATIO = 4.0
 """Beyond four pixels per training pixel the kernels grow without adding detail (∞-Diff §1.4)."""
 
+ENGINES = ("lazy", "joint")
+
+DEFAULT_HALO = 8
+"""Training pixels around a tile."""
+
 PRECISIONS = ("float32", "bfloat16")
 
 
@@ -46,6 +51,13 @@ class CanvasSpec:
         tile: side of the tiles that are evaluated at a time, and of the stored chunks.
         weights_sha256: hash of the model.
         precision: of the network: 'float32', or 'bfloat16' for mixed precision.
+        engine: 'lazy': tile by tile from a plan; 'joint': the whole canvas at once.
+        halo: pixels around a tile that are rendered with it, in training pixels; None: as many as it takes for the
+            tile to be exact.
+        frame: side in training pixels of the frames that a canvas beyond the model's extent is planned in; None:
+            chosen by the model, and the whole canvas up to 2048².
+        coarse: whether such a canvas is guided by a coarser one.
+        layout: token of the layout; '': the condition is the same everywhere.
 
     Raises:
         ConfigError: for a value out of its range.
@@ -63,6 +75,11 @@ class CanvasSpec:
     tile: int
     weights_sha256: str
     precision: str = "float32"
+    engine: str = "lazy"
+    halo: int | None = DEFAULT_HALO
+    frame: int | None = None
+    coarse: bool = True
+    layout: str = ""
 
     def __post_init__(self) -> None:
         if not 0 <= self.seed < 1 << 63:
@@ -73,6 +90,12 @@ class CanvasSpec:
             raise ConfigError(f"eta must be between 0 (deterministic) and 1, not {self.eta}")
         if self.tile < 32:
             raise ConfigError(f"tile must be at least 32 pixels, not {self.tile}")
+        if self.engine not in ENGINES:
+            raise ConfigError(f"engine must be {' or '.join(map(repr, ENGINES))}, not {self.engine!r}")
+        if self.halo is not None and not 0 <= self.halo <= 4096:
+            raise ConfigError(f"halo must be 0 to 4096 training pixels or 'exact', not {self.halo}")
+        if self.frame is not None and not 32 <= self.frame <= 8192:
+            raise ConfigError(f"frame must be 32 to 8192 training pixels, not {self.frame}")
         if self.precision not in PRECISIONS:
             raise ConfigError(f"precision must be {' or '.join(map(repr, PRECISIONS))}, not {self.precision!r}")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +30,8 @@ class StateArray:
     """
 
     def __init__(self, path: Path, shape: Shape, channels: int, dtype: type[np.generic] = np.float32) -> None:
-        self.path, self.shape, self.channels, self.dtype = path, shape, channels, dtype
+        self.path, self.channels, self.dtype = path, channels, dtype
+        self.shape = shape
         size = shape.count * channels * np.dtype(dtype).itemsize
         try:
             with path.open("wb") as file:
@@ -74,7 +75,20 @@ class StateArray:
         self.path.unlink(missing_ok=True)
 
 
-def read_mirrored(state: StateArray, box: Box) -> NDArray[Any]:
+class Windowed(Protocol):
+    """An image (h, w, C) that is read by windows."""
+
+    @property
+    def shape(self) -> Shape:
+        """Rows and columns."""
+        ...
+
+    def read(self, box: Box) -> NDArray[Any]:
+        """A window inside the image."""
+        ...
+
+
+def read_mirrored(state: Windowed, box: Box) -> NDArray[Any]:
     """A window that may reach outside; half-sample symmetric there, as the mollifier sees true image borders."""
     rows = _mirrored(box.y0, box.y1, state.shape.h)
     columns = _mirrored(box.x0, box.x1, state.shape.w)

@@ -31,11 +31,13 @@ class ModelBundle:
         denoiser: a diffusers `ModelMixin`.
         info: what it was trained for.
         weights_sha256: of the safetensors file it was loaded from or saved to.
+        directory: that file's model directory; None for a model that was never on disk.
     """
 
     denoiser: Any
     info: ModelInfo
     weights_sha256: str
+    directory: Path | None = None
 
     @classmethod
     def save(cls, directory: Path, denoiser: Any, info: ModelInfo) -> ModelBundle:
@@ -55,7 +57,7 @@ class ModelBundle:
             raise OutputError(f"cannot write the model to {directory}: {error}") from error
         finally:
             shutil.rmtree(fresh, ignore_errors=True)
-        return cls(denoiser, info, digest)
+        return cls(denoiser, info, digest, directory)
 
     @classmethod
     def load(cls, directory: str | Path, denoiser_class: Any, *, verify: bool = True) -> ModelBundle:
@@ -86,7 +88,7 @@ class ModelBundle:
         # The file is mapped, and what lies in it unaligned is slower to multiply and rounds differently.
         for parameter in denoiser.parameters():
             parameter.data = parameter.data.clone()
-        return cls(denoiser.eval(), info, digest)
+        return cls(denoiser.eval(), info, digest, directory)
 
 
 def _replace(directory: Path, fresh: Path, record: dict[str, Any]) -> None:

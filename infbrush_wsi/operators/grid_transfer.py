@@ -47,7 +47,7 @@ def grid_to_points(grid: Tensor | GridWindow, support: Support) -> Tensor:
     """
     first = (0, 0)
     if isinstance(grid, GridWindow):
-        grid, first = grid.values, grid.origin
+        first, grid = grid.origin, grid.values
     nodes = grid.permute(0, 2, 3, 1)
     if isinstance(support, ScatterSupport):
         flat = sparse_product(support.to_points, nodes.reshape(-1, grid.shape[1]))

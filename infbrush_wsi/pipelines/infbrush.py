@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import operator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -14,9 +15,15 @@ from affine import Affine
 from numpy.typing import ArrayLike
 
 from infbrush_wsi.canvas.canvas import Canvas
-from infbrush_wsi.canvas.engine import Progress, StepEngine
-from infbrush_wsi.canvas.spec import CanvasSpec, whole_pair
+from infbrush_wsi.canvas.engine import StepEngine
+from infbrush_wsi.canvas.generator import Generator
+from infbrush_wsi.canvas.joint import JointReader
+from infbrush_wsi.canvas.lazy import CacheLimits, LazyReader
+from infbrush_wsi.canvas.reader import Progress, Reader
+from infbrush_wsi.canvas.spec import DEFAULT_HALO, CanvasSpec, whole_pair
+from infbrush_wsi.canvas.stage import check_stages, make_stages
 from infbrush_wsi.conditioning.condition import ConditionBatch
+from infbrush_wsi.conditioning.layout import EmbeddingGrid, Layout
 from infbrush_wsi.diffusion.process import MollifiedProcess, ProcessConfig
 from infbrush_wsi.diffusion.steps import make_scheduler, step_table
 from infbrush_wsi.domain import MICROMETERS_PER_UNIT, Lattice, Shape
@@ -24,9 +31,13 @@ from infbrush_wsi.errors import CheckpointError, ConditionError, ConfigError, Re
 from infbrush_wsi.models.bundle import ModelBundle
 from infbrush_wsi.models.infbrush import InfBrushDenoiser
 from infbrush_wsi.models.info import ModelInfo
+from infbrush_wsi.pipelines.recipe import Recipe
+from infbrush_wsi.points.samplers import CoordinateSampler, make_sampler
 
 DEFAULT_TILE = 256
 """Larger tiles are slower on CPUs: their activations leave the caches."""
+LAZY_TILE = 96
+"""Smaller ones spend more on their halo, larger ones on what lies outside of the window that was asked for."""
 
 
 class InfBrushPipeline:
@@ -72,7 +83,7 @@ class InfBrushPipeline:
 
     def __call__(
         self,
-        condition: str | ArrayLike | None = None,
+        condition: str | ArrayLike | Layout | None = None,
         size: tuple[int, int] = (1024, 1024),
         mpp: float | None = None,
         seed: int = 0,
@@ -84,15 +95,21 @@ class InfBrushPipeline:
         eta: float = 0.0,
         origin: tuple[float, float] | None = None,
         crs: str | None = None,
-        tile: int = DEFAULT_TILE,
+        tile: int | None = None,
         workdir: str | Path | None = None,
         precision: str = "float32",
+        engine: str = "lazy",
+        halo: int | Literal["exact"] = DEFAULT_HALO,
+        frame: int | None = None,
+        coarse: bool = True,
+        limits: CacheLimits | None = None,
         progress: Progress | None = None,
     ) -> Canvas:
         """Describe an image; nothing is computed before it is read.
 
         Args:
-            condition: name of a class, an embedding (D,) or (M, D), or None.
+            condition: name of a class, an embedding (D,) or (M, D), None, or a layout that says which of these is
+                where (`conditioning.layout`).
             size: (width, height) of level 0 in pixels.
             mpp: micrometres per pixel; None: the model's own pixel size.
             seed: of the noise field, in [0, 2**63).
@@ -103,9 +120,17 @@ class InfBrushPipeline:
             eta: DDIM's share of fresh noise.
             origin: (x, y) of the top left corner in CRS units, for a georeferenced raster (north up).
             crs: CRS of the result; None: the model's if `origin` is given, else none (an image without a place).
-            tile: side of the tiles that are evaluated at a time.
+            tile: side of the tiles that are evaluated at a time; None: what suits the engine.
             workdir: folder for scratch files; None: the system's temporary folder.
             precision: 'float32' or 'bfloat16' (the network only).
+            engine: 'lazy': a plan, and from it any tile when it is read; 'joint': the whole canvas at the first read,
+                with exact global sums.
+            halo: training pixels rendered around a tile of the lazy engine, or 'exact': as many as it takes for
+                tiles to be equal to the whole.
+            frame: side in training pixels of the frames in which a canvas beyond the model's extent is planned; None:
+                the training window, and one frame for canvases up to 2048².
+            coarse: guide such a canvas by a coarser one.
+            limits: of the memory and disk for computed tiles.
             progress: called with (tiles done, tiles in all) while rendering.
 
         Raises:
@@ -113,9 +138,16 @@ class InfBrushPipeline:
             RegionError: for a size or pixel size that cannot be rendered.
             ConfigError: for a wrong sampler setting.
         """
+        call = {
+            "condition": condition, "size": size, "mpp": mpp, "seed": seed, "num_inference_steps": num_inference_steps,
+            "guidance_scale": guidance_scale, "resolution": resolution, "scheduler": scheduler, "eta": eta,
+            "origin": origin, "crs": crs, "tile": tile, "precision": precision, "engine": engine, "halo": halo,
+            "frame": frame, "coarse": coarse, "limits": limits,
+        }  # fmt: skip
         lattice = self._lattice(size, self._spacing(mpp, resolution), origin, crs)
         base, ratio = self._ratio(lattice)
-        batch, name = self._condition(condition)
+        layout = condition if isinstance(condition, Layout) else None
+        batch, name = self._condition(condition) if layout is None else (self._conditions(layout), None)
         spec = CanvasSpec(
             lattice=lattice,
             ratio=ratio,
@@ -126,22 +158,51 @@ class InfBrushPipeline:
             scheduler=scheduler,
             guidance_scale=float(guidance_scale),
             eta=float(eta),
-            tile=_whole("tile", tile),
+            tile=_whole("tile", (LAZY_TILE if engine == "lazy" else DEFAULT_TILE) if tile is None else tile),
             weights_sha256=self.bundle.weights_sha256,
             precision=precision,
+            engine=engine,
+            halo=None if halo == "exact" else _whole("halo", halo),
+            frame=None if frame is None else _whole("frame", frame),
+            coarse=bool(coarse),
+            layout="" if layout is None else layout.token,
         )
         spec.check_resolution(self.denoiser.config.grid_pitch)
         step_table(make_scheduler(scheduler, self.process.config.schedule), spec.steps, spec.eta)
-        engine = partial(StepEngine, self.denoiser, self.process, spec, batch, self.info.sigma)
         return Canvas(
             spec,
-            engine,
+            self._reader(spec, batch, layout, base, limits),
             sigma_px=self.info.sigma * ratio,
             channel_names=self.info.channel_names,
             workdir=None if workdir is None else Path(workdir),
             provenance=self._provenance(),
+            layout=layout,
+            recipe=Recipe(self, call),
             progress=progress,
         )
+
+    def _reader(
+        self, spec: CanvasSpec, batch: ConditionBatch, layout: Layout | None, base: float, limits: CacheLimits | None
+    ) -> Callable[[Path], Reader]:
+        if spec.engine == "joint":
+            if layout is not None:
+                raise ConfigError("layouts need the lazy engine")
+            engine = partial(StepEngine, self.denoiser, self.process, spec, batch, self.info.sigma)
+            return partial(JointReader, spec, engine, self.info.sigma * spec.ratio)
+        sampler, density = self._drawing()
+        generator = Generator(self.denoiser, self.process, spec, batch, self.info.sigma, sampler, density, layout)
+        stages = make_stages(spec, base, self.info.spacing, generator.pitch, self.info.window)
+        check_stages(stages, self.denoiser)
+        return partial(LazyReader, generator, stages, limits=limits)
+
+    def _drawing(self) -> tuple[CoordinateSampler, float]:
+        """How plans draw their points: as in training."""
+        training = self.info.training
+        name = training.get("sampler", "mixed")
+        options = training.get("config", {}).get("data", {}).get("sampler_options", {})
+        points = training.get("points", round(self.info.window**2 / 4))
+        sampler = make_sampler("uniform" if name == "tissue" else name, **({} if name == "tissue" else options))
+        return sampler, min(1.0, points / self.info.window**2)
 
     def _spacing(self, mpp: float | None, resolution: float | None) -> float:
         if mpp is not None and resolution is not None:
@@ -177,6 +238,16 @@ class InfBrushPipeline:
         base = min(self.info.spacing, key=lambda trained: abs(math.log(trained / spacing)))
         ratio = base / spacing
         return base, 1.0 if abs(ratio - 1) < 1e-3 else ratio
+
+    def _conditions(self, layout: Layout) -> ConditionBatch:
+        """One row for each condition of a layout."""
+        if isinstance(layout, EmbeddingGrid):
+            width, found = self.denoiser.config.embedding_dim, layout.conditions.array
+            if found.shape[1] != width:
+                raise ConditionError(f"the grid's embeddings have {found.shape[1]} values, the model takes {width}")
+            rows = torch.from_numpy(np.ascontiguousarray(found, np.float32))[:, None]
+            return ConditionBatch(torch.zeros(len(rows), dtype=torch.bool), embeddings=rows)
+        return ConditionBatch.joined([self._condition(condition)[0] for condition in layout.conditions])
 
     def _condition(self, condition: Any) -> tuple[ConditionBatch, Any]:
         if condition is None:

@@ -31,16 +31,25 @@ class Layout:
     transfer: str
 
 
-def scatter_support(draws: Sequence[Draw], shape: Shape, layout: Layout) -> ScatterSupport:
+def scatter_support(
+    draws: Sequence[Draw],
+    shape: Shape,
+    layout: Layout,
+    *,
+    grid: GridGeometry | None = None,
+    offset_yx: tuple[float, float] = (0.0, 0.0),
+) -> ScatterSupport:
     """The support of a batch of draws from windows of the same shape and the same number of points.
 
     Args:
         draws: one for each image.
         shape: rows and columns of the training window.
         layout: of the model.
+        grid: nodes; None: as many as cover the window.
+        offset_yx: of the window's corner from the corner of the first grid cell, in pixels.
     """
-    grid = GridGeometry.covering(shape.h, shape.w, layout.grid_pitch)
-    coords = [draw.index_yx + 0.5 for draw in draws]
+    grid = grid or GridGeometry.covering(shape.h, shape.w, layout.grid_pitch)
+    coords = [draw.index_yx + 0.5 + np.asarray(offset_yx) for draw in draws]
     maps = join_neighbours([build_neighbours(draw.index_yx, layout.kernel_size) for draw in draws])
     if layout.transfer == "splat":
         to_grid = [splat_matrix(c, draw.area, grid) for c, draw in zip(coords, draws, strict=True)]

@@ -7,13 +7,14 @@ from typing import Any
 import pytest
 
 CALL: dict[str, Any] = {"condition": "Invasive", "seed": 3, "num_inference_steps": 2, "tile": 128, "size": (613, 41)}
+JOINT: dict[str, Any] = CALL | {"engine": "joint"}
 
 
 @pytest.fixture(scope="session")
 def make_canvas(make_pipeline):
     """Make a canvas of 613 x 41 pixels that nobody has read; arguments of the call by name."""
     pipeline = make_pipeline()
-    return lambda **changes: pipeline(**CALL | changes)
+    return lambda **changes: pipeline(**JOINT | changes)
 
 
 @pytest.fixture(scope="session")
@@ -28,5 +29,5 @@ def raster(make_pipeline):
     info = {"spacing": (2.0,), "unit": "meter", "crs": "EPSG:26914", "channel_names": bands}
     pipeline = make_pipeline(channels=4, classes=(), info=info)
     return pipeline(
-        size=(300, 40), resolution=1.0, origin=(500_000.0, 4_420_000.0), num_inference_steps=1, tile=128
+        size=(300, 40), resolution=1.0, origin=(500_000.0, 4_420_000.0), num_inference_steps=1, tile=128, engine="joint"
     ).render()

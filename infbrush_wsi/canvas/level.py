@@ -1,0 +1,144 @@
+"""One level of a canvas, read in windows that are put together from canonical tiles."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from infbrush_wsi.canvas.picture import to_grey
+from infbrush_wsi.canvas.shared_cache import SharedCache
+from infbrush_wsi.canvas.state import read_mirrored
+from infbrush_wsi.canvas.tile import Lens
+from infbrush_wsi.domain import Box, Shape
+from infbrush_wsi.fields._threads import default_threads
+from infbrush_wsi.fields.wiener import WienerInverse
+
+TileIndex = tuple[int, int]
+Tile = NDArray[np.generic]
+WIENER_REACH = 16.0
+"""Halo of the Wiener inverse in standard deviations of the mollifier: changes less than 0.1 grey levels."""
+
+
+@dataclass(frozen=True)
+class TileLattice:
+    """A lattice of tiles, whose values are read in any window.
+
+    Attributes:
+        shape: rows and columns of pixels.
+        side: of a tile.
+        channels: bands.
+        fetch: gives tile (row, column); safe to call from several threads.
+    """
+
+    shape: Shape
+    side: int
+    channels: int
+    fetch: Callable[[TileIndex], Tile]
+
+    def box(self, tile: TileIndex) -> Box:
+        """The pixels of a tile."""
+        return Box(tile[1] * self.side, tile[0] * self.side, self.side, self.side).clip(self.shape)
+
+    def under(self, box: Box) -> list[TileIndex]:
+        """Tiles that a window inside the image touches."""
+        rows = range(box.y0 // self.side, -(-box.y1 // self.side))
+        columns = range(box.x0 // self.side, -(-box.x1 // self.side))
+        return [(i, j) for i in rows for j in columns]
+
+    def read(self, box: Box) -> NDArray[np.generic]:
+        """A window inside the image, (h, w, C)."""
+        out: NDArray[np.generic] | None = None
+        for tile in self.under(box):
+            values, at = self.fetch(tile), self.box(tile)
+            if out is None:
+                out = np.empty((box.h, box.w, self.channels), values.dtype)
+            y0, x0 = max(at.y0, box.y0), max(at.x0, box.x0)
+            common = Box(x0, y0, min(at.x1, box.x1) - x0, min(at.y1, box.y1) - y0)
+            out[common.relative_to(box).slices] = values[common.relative_to(at).slices]
+        assert out is not None  # noqa: S101
+        return out
+
+
+@dataclass(frozen=True)
+class Level:
+    """A level computed directly from its stage.
+
+    Attributes:
+        name: of the level in the cache.
+        lens: stage and resolution.
+        tile: side of the canonical tiles.
+        cache: of tiles.
+    """
+
+    name: str
+    lens: Lens
+    tile: int
+    cache: SharedCache[Tile]
+
+    @property
+    def shape(self) -> Shape:
+        """Rows and columns."""
+        return self.lens.image
+
+    @property
+    def evaluated(self) -> int:
+        """Pixels or points that the network is evaluated at for the whole level."""
+        return self.shape.count
+
+    @cached_property
+    def clean(self) -> TileLattice:
+        """T x_0, float32."""
+        return TileLattice(self.shape, self.tile, self.lens.generator.channels, self._clean_tile)
+
+    @cached_property
+    def inverse(self) -> WienerInverse:
+        """Undoes the mollifier at this resolution."""
+        sigma = self.lens.generator.sigma * self.lens.ratio
+        return WienerInverse(sigma_px=sigma, halo=max(8, math.ceil(WIENER_REACH * sigma)))
+
+    def read(self, box: Box) -> NDArray[np.uint8]:
+        """A window inside the image; its tiles are computed side by side."""
+        wide = box.pad(self.inverse.reach)
+        side_by_side(self.clean.fetch, self.clean.under(wide.clip(self.shape)))
+        return to_grey(self.inverse.apply_in_order(read_mirrored(self.clean, wide)))
+
+    def read_clean(self, box: Box) -> NDArray[np.float32]:
+        """T x_0 in a window inside the image."""
+        side_by_side(self.clean.fetch, self.clean.under(box))
+        return np.asarray(self.clean.read(box), np.float32)
+
+    def _clean_tile(self, tile: TileIndex) -> Tile:
+        key = f"{self.name}/clean/{tile[0]}/{tile[1]}"
+        return self.cache.get(key, lambda: self.lens.clean(self.clean.box(tile)))
+
+
+def side_by_side(work: Callable[[TileIndex], Tile], tiles: Iterable[TileIndex]) -> None:
+    """Compute tiles on all cores, unless the caller is itself one of several threads."""
+    todo = list(tiles)
+    threads = min(default_threads(), len(todo))
+    if threads <= 1:
+        for tile in todo:
+            work(tile)
+        return
+    with ThreadPoolExecutor(threads, thread_name_prefix="infbrush-tiles") as pool:
+        for _ in pool.map(work, todo):
+            pass
+
+
+def dump_tile(tile: Tile) -> bytes:
+    """Tile → bytes."""
+    buffer = io.BytesIO()
+    np.save(buffer, tile, allow_pickle=False)
+    return buffer.getvalue()
+
+
+def load_tile(data: bytes | bytearray | memoryview) -> Tile:
+    """Bytes → tile."""
+    return np.asarray(np.load(io.BytesIO(bytes(data)), allow_pickle=False))

@@ -1,0 +1,91 @@
+"""The plan of a canvas: the global state of its generation, frame by frame, computed when first needed.
+
+Plan, seed and model are the image: every tile at every level is computed from them without any other tile.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from infbrush_wsi.canvas.cloud import Cloud
+from infbrush_wsi.canvas.frames import FrameIndex
+from infbrush_wsi.canvas.generator import Generator
+from infbrush_wsi.canvas.plan_view import FramePart, PlanView
+from infbrush_wsi.canvas.shared_cache import SharedCache
+from infbrush_wsi.canvas.stage import Stage
+from infbrush_wsi.canvas.trajectory import FramePoints, FrameState, run_frame
+from infbrush_wsi.domain import Box
+
+
+class Plan:
+    """Frame states of all stages.
+
+    Args:
+        generator: model and settings.
+        stages: the chain, finest first.
+        cache: where computed states are kept.
+    """
+
+    def __init__(self, generator: Generator, stages: Sequence[Stage], cache: SharedCache[FrameState]) -> None:
+        self.generator, self.stages = generator, tuple(stages)
+        self._cache = cache
+        self._given: dict[str, FrameState] = {}
+
+    def state(self, stage: Stage, frame: FrameIndex) -> FrameState:
+        """The state of a frame, run if nobody has done so yet."""
+        key = frame_key(stage, frame)
+        if key in self._given:
+            return self._given[key]
+        found: FrameState = self._cache.get(key, lambda: self._run(stage, frame))
+        return found
+
+    def has(self, stage: Stage, frame: FrameIndex) -> bool:
+        """Whether a frame's state is there."""
+        key = frame_key(stage, frame)
+        return key in self._given or key in self._cache
+
+    def give(self, states: dict[str, FrameState]) -> None:
+        """Use these states, as loaded from a file."""
+        self._given |= states
+
+    def known(self, stage: Stage) -> dict[str, FrameState]:
+        """States of a stage that are given or computed; those of the last stage are computed if need be."""
+        frames = [(i, j) for i in range(stage.frames.shape.h) for j in range(stage.frames.shape.w)]
+        return {frame_key(stage, frame): self.state(stage, frame) for frame in frames}
+
+    def view(self, stage: Stage, nodes: Box, present: Sequence[int]) -> PlanView:
+        """What a tile that touches these nodes, under these conditions, needs of the plan."""
+        frames = stage.frames.touching(nodes)
+        parts = [FramePart.of(self.state(stage, frame), stage, frame, nodes) for frame in frames]
+        return PlanView(parts, nodes, tuple(present), stage, self.generator.guided)
+
+    def _run(self, stage: Stage, frame: FrameIndex) -> FrameState:
+        coarse = self._coarse(stage, stage.frame_pixels(frame)) if stage.guide_nodes else None
+        return run_frame(self.generator, stage, frame, coarse)
+
+    def cloud(self, stage: Stage, frame: FrameIndex) -> Cloud:
+        """The points of a frame's sparse run."""
+        points = FramePoints.drawn(self.generator, stage, frame)
+        box = stage.frames.box(frame)
+        cell = (points.absolute / stage.pitch).astype(np.int64) - np.asarray([box.y0, box.x0])
+        cell = np.clip(cell, 0, np.asarray(box.shape.as_tuple()) - 1)
+        unity = stage.frames.weights(frame, box)[cell[:, 0], cell[:, 1]]
+        return Cloud(points.absolute, self.state(stage, frame).values.float().numpy(), points.draw.area * unity)
+
+    def _coarse(self, stage: Stage, box: Box) -> Cloud:
+        """The next stage's points within a box of training pixels of this one, in its coordinates."""
+        above = self.stages[stage.number + 1]
+        step = above.factor / stage.factor
+        cell = above.pitch * step
+        y0, x0 = math.floor(box.y0 / cell), math.floor(box.x0 / cell)
+        nodes = Box(x0, y0, math.ceil(box.x1 / cell) - x0, math.ceil(box.y1 / cell) - y0).clip(above.frames.nodes)
+        clouds = [self.cloud(above, frame) for frame in above.frames.touching(nodes)]
+        return Cloud.joined(clouds).scaled(step).inside(box)
+
+
+def frame_key(stage: Stage, frame: FrameIndex) -> str:
+    """Name of a frame's state."""
+    return f"{stage.number}/{frame[0]}/{frame[1]}"

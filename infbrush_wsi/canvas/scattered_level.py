@@ -1,0 +1,90 @@
+"""A coarse level from the points of the plan alone: each pixel is the mean of those in and around its cell.
+
+Where a pixel covers several points of the frames' sparse runs, their values are already there, and their mean is
+nearer to the average of the finer level than a network evaluation at the pixel's centre would be.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from infbrush_wsi.canvas.cloud import Cloud
+from infbrush_wsi.canvas.level import Tile, TileIndex, TileLattice, side_by_side
+from infbrush_wsi.canvas.picture import to_grey
+from infbrush_wsi.canvas.shared_cache import SharedCache
+from infbrush_wsi.canvas.tile import Lens
+from infbrush_wsi.domain import Box, Shape
+from infbrush_wsi.points.grid import GridGeometry
+from infbrush_wsi.points.transfer import splat_matrix
+
+ENOUGH_POINTS = 4.0
+"""Points per pixel from which a level is read off the plan."""
+MARGIN = 4
+"""Pixels around a tile whose points count: one by the weights, more where a pixel has no point near it."""
+
+
+@dataclass(frozen=True)
+class ScatteredLevel:
+    """A level whose pixels are weighted means of plan points.
+
+    Attributes:
+        name: of the level in the cache.
+        lens: stage and resolution.
+        tile: side of the canonical tiles.
+        cache: of tiles.
+    """
+
+    name: str
+    lens: Lens
+    tile: int
+    cache: SharedCache[Tile]
+
+    @property
+    def shape(self) -> Shape:
+        """Rows and columns."""
+        return self.lens.image
+
+    @property
+    def evaluated(self) -> int:
+        """Pixels or points that the network is evaluated at for the whole level."""
+        return round(self.lens.stage.pixels.count * self.lens.generator.density)
+
+    @cached_property
+    def picture(self) -> TileLattice:
+        """Grey values, uint8."""
+        return TileLattice(self.shape, self.tile, self.lens.generator.channels, self._tile)
+
+    def read(self, box: Box) -> NDArray[np.uint8]:
+        """A window inside the image, uint8 (h, w, C)."""
+        stage = self.lens.stage
+        frames = stage.frames.touching(self._nodes(box)) if box.shape.count else []
+        side_by_side(lambda frame: self.lens.plan.state(stage, frame).values.numpy(), frames)
+        return np.asarray(self.picture.read(box), np.uint8)
+
+    def _tile(self, tile: TileIndex) -> Tile:
+        return self.cache.get(f"{self.name}/picture/{tile[0]}/{tile[1]}", lambda: self._averaged(tile))
+
+    def _averaged(self, tile: TileIndex) -> NDArray[np.uint8]:
+        box = self.picture.box(tile)
+        frames = self.lens.stage.frames.touching(self._nodes(box))
+        cloud = Cloud.joined([self.lens.plan.cloud(self.lens.stage, frame) for frame in frames])
+        cloud = cloud.scaled(self.lens.ratio).inside(box.pad(MARGIN))
+        spread = splat_matrix(
+            cloud.where - np.asarray([box.y0 - MARGIN, box.x0 - MARGIN]),
+            cloud.weight,
+            GridGeometry(box.pad(MARGIN).shape, 1.0),
+        )
+        values = (spread @ cloud.values).reshape(box.h + 2 * MARGIN, box.w + 2 * MARGIN, -1)
+        return to_grey(values[MARGIN:-MARGIN, MARGIN:-MARGIN])
+
+    def _nodes(self, box: Box) -> Box:
+        """Nodes under a window with its margin."""
+        scale = self.lens.ratio * self.lens.stage.pitch
+        wide = box.pad(MARGIN)
+        y0, x0 = int(np.floor(wide.y0 / scale)), int(np.floor(wide.x0 / scale))
+        y1, x1 = int(np.ceil(wide.y1 / scale)), int(np.ceil(wide.x1 / scale))
+        return Box(x0, y0, max(x1 - x0, 1), max(y1 - y0, 1)).clip(self.lens.stage.frames.nodes)
