@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from infbrush_wsi.canvas.level_array import LevelArray
+from infbrush_wsi.canvas.level_array import CHUNK, LevelArray
+from infbrush_wsi.canvas.painted import write_layout
 from infbrush_wsi.canvas.picture import pyramid_shapes
 from infbrush_wsi.canvas.reader import Progress, Reader
 from infbrush_wsi.canvas.spec import CanvasSpec, whole_pair
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     import dask.array
     import xarray
 
+    from infbrush_wsi.canvas.plan import Plan
     from infbrush_wsi.conditioning.layout import Layout
 
 BACKGROUND = 255
@@ -178,13 +180,19 @@ class Canvas:
         """
         return LevelArray(self, level, self._shape(level))
 
-    def to_dask(self, level: int = 0) -> dask.array.Array:
-        """One level as a dask array (h, w, C) of uint8; nothing is computed until it is."""
+    def to_dask(self, level: int = 0, chunk: int = CHUNK) -> dask.array.Array:
+        """One level as a dask array (h, w, C) of uint8; nothing is computed until it is.
+
+        Args:
+            level: of the pyramid.
+            chunk: side of its blocks in pixels; the pixels do not depend on it.
+        """
         import dask.array as da
 
         array = self.level_array(level)
+        chunks = (min(chunk, array.shape[0]), min(chunk, array.shape[1]), array.shape[2])
         meta = np.empty((0, 0, 0), np.uint8)
-        lazy: dask.array.Array = da.from_array(array, chunks=array.chunks, asarray=True, fancy=False, meta=meta)
+        lazy: dask.array.Array = da.from_array(array, chunks=chunks, asarray=True, fancy=False, meta=meta)
         return lazy
 
     def to_xarray(self, level: int = 0) -> xarray.DataArray:
@@ -206,37 +214,92 @@ class Canvas:
         *,
         layout: Literal["flat", "nested"] = "flat",
         name: str | None = None,
+        chunk: int = CHUNK,
+        shard: int | None = None,
         overwrite: bool = False,
+        resume: bool = True,
         progress: Progress | None = None,
     ) -> Path:
-        """Write the pyramid as OME-Zarr with physical sizes and provenance.
+        """Write the pyramid as OME-Zarr with physical sizes and provenance; a layout is written beside it as labels.
+
+        The pixels are those of `read_region`, at every level. A write that was interrupted goes on where it stopped
+        when it is called again. With an active `distributed.Client` its workers compute; they need the model's
+        directory and the store's folder.
 
         Args:
             path: the store to make; let it end in ``.ome.zarr``.
             version: '0.5' (Zarr v3) or '0.4' (Zarr v2, which TIAToolbox opens).
             layout: 'flat' for slides, 'nested' for rasters with a CRS.
             name: title; None: made from condition and seed.
+            chunk: side of the stored chunks in pixels.
+            shard: chunks along a side of a shard (version 0.5 only); None: every chunk is a file.
             overwrite: replace an existing store.
+            resume: keep what is written when the call fails or is stopped, and go on from there the next time.
             progress: called with (chunks written, chunks in all).
 
         Raises:
-            OutputExistsError, OutputError: if it exists or cannot be written; nothing is left half-written.
+            OutputExistsError, OutputError: if it exists or cannot be written; finished chunks are kept for the next
+                call with `resume`, else nothing is left.
         """
         from infbrush_wsi.writers import write_ome_zarr
 
-        levels = [self.to_dask(level) for level in range(self.level_count)]
-        return write_ome_zarr(
-            levels,
+        target = write_ome_zarr(
+            [self._stored(level, chunk * (shard or 1)) for level in range(self.level_count)],
             path,
             lattice=self.lattice,
             version=version,
             layout=layout,
             name=name or f"synthetic {self.spec.provenance()['condition'] or 'image'}, seed {self.spec.seed}",
             channel_names=self.channel_names,
+            chunk=chunk,
+            shard=shard,
             provenance=self.provenance,
             overwrite=overwrite,
+            resume=resume,
+            fingerprint=self.token,
             progress=progress,
         )
+        if self.layout is not None:
+            write_layout(self.layout, target, self.lattice)
+        return target
+
+    def _stored(self, level: int, side: int) -> dask.array.Array | None:
+        """A level in blocks of what is stored at once; None where it is the mean of the stored finer one."""
+        return None if self.reader.averaged(level) else self.to_dask(level, chunk=side)
+
+    def save_plan(self, path: str | Path) -> Path:
+        """Write the part of the plan that every read needs: the coarsest stage, a few megabytes.
+
+        Args:
+            path: of the file; let it end in ``.plan.safetensors``.
+
+        Raises:
+            ConfigError: under the joint engine, which has no plan.
+            OutputError: if it cannot be written.
+        """
+        from infbrush_wsi.canvas.plan_file import save_states
+
+        plan = self._plan()
+        save_states(Path(path), plan.known(plan.stages[-1]), self.token, self.provenance)
+        return Path(path)
+
+    def load_plan(self, path: str | Path) -> Canvas:
+        """Use a saved plan in place of computing it.
+
+        Raises:
+            ConfigError: under the joint engine.
+            PlanError: if the file is damaged or belongs to another canvas.
+        """
+        from infbrush_wsi.canvas.plan_file import load_states
+
+        self._plan().give(load_states(Path(path), self.token))
+        return self
+
+    def _plan(self) -> Plan:
+        plan: Plan | None = getattr(self.reader, "plan", None)
+        if plan is None:
+            raise ConfigError("the joint engine has no plan; use engine='lazy'")
+        return plan
 
     def portable(self) -> Any:
         """What another process makes the same canvas from.

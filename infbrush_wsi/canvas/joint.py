@@ -49,6 +49,10 @@ class JointReader:
         """A window inside a level."""
         return np.asarray(self.stored(level, progress).read(box), np.uint8)
 
+    def averaged(self, level: int) -> bool:
+        """See `Reader`."""
+        return level > 0
+
     def overview(self, max_side: int, progress: Progress | None = None) -> NDArray[np.uint8]:
         """The coarsest level whose longer side is at least `max_side`, or level 0."""
         shapes = pyramid_shapes(self.spec.shape)

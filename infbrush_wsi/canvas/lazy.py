@@ -91,6 +91,10 @@ class LazyReader:
         """A window inside a level, uint8 (h, w, C)."""
         return self.level(level).read(box)
 
+    def averaged(self, level: int) -> bool:
+        """See `Reader`."""
+        return isinstance(self.level(level), AveragedLevel)
+
     def overview(self, max_side: int, progress: Progress | None = None) -> NDArray[np.uint8]:
         """The whole canvas at `max_side` if a stage has that resolution, else its coarsest level that is not smaller.
 

@@ -56,10 +56,9 @@ class LevelArray:
     def __getitem__(self, key: Any) -> NDArray[np.uint8]:
         box, local = window_of(key, self.shape)
         if not box.shape.count:
-            return np.empty((box.h, box.w, self.shape[2]), np.uint8)[local]
+            return np.asarray(np.empty((box.h, box.w, self.shape[2]), np.uint8)[local])
         window = self.canvas.reader.read(self.level, box, self.canvas.progress)
-        picked: NDArray[np.uint8] = np.array(window[local])
-        return picked
+        return np.asarray(window[local], np.uint8).copy()
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         return np.asarray(self[...], dtype=dtype)

@@ -52,7 +52,7 @@ class Plan:
         self._given |= states
 
     def known(self, stage: Stage) -> dict[str, FrameState]:
-        """States of a stage that are given or computed; those of the last stage are computed if need be."""
+        """The states of all frames of a stage, computed where they are missing."""
         frames = [(i, j) for i in range(stage.frames.shape.h) for j in range(stage.frames.shape.w)]
         return {frame_key(stage, frame): self.state(stage, frame) for frame in frames}
 

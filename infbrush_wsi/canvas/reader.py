@@ -29,6 +29,10 @@ class Reader(Protocol):
         """A window inside a level, uint8 (h, w, C)."""
         ...
 
+    def averaged(self, level: int) -> bool:
+        """Whether a level is nothing but the 2 x 2 means of the finer one."""
+        ...
+
     def overview(self, max_side: int, progress: Progress | None = None) -> NDArray[np.uint8]:
         """The whole canvas, small, and if that is cheap not smaller than `max_side`."""
         ...

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def write_ome_zarr(
-    levels: Sequence[da.Array],
+    levels: Sequence[da.Array | None],
     path: str | os.PathLike[str],
     *,
     lattice: Lattice,
@@ -57,7 +57,7 @@ def write_ome_zarr(
     Args:
         levels: dask arrays (h, w, c), uint8, finest first. If there is only one, coarser levels are made by 2 x 2 means
             until both sides fit in a chunk (ten levels at most); if there are more, exactly those are written, and
-            level k must have ``ceil(side / 2**k)`` pixels a side.
+            level k must have ``ceil(side / 2**k)`` pixels a side, or is None and made of the next finer one.
         path: the store to make, in an existing folder; let its name end in ``.ome.zarr``.
         lattice: pixel grid of level 0: shape, physical transform, unit, CRS.
         version: "0.5" (Zarr v3) or "0.4" (Zarr v2; with the flat layout TIAToolbox opens it by itself).
@@ -90,8 +90,8 @@ def write_ome_zarr(
             what is there is of another fingerprint or other settings. Other errors carry a note on how to go on.
     """
     form = StoreLayout(version, layout, chunk, shard)
-    check_levels(levels, lattice)
-    meta = ImageMeta(name, lattice, name_channels(levels[0].shape[2], channel_names))
+    channels = check_levels(levels, lattice)
+    meta = ImageMeta(name, lattice, name_channels(channels, channel_names))
     record = provenance_record(meta, provenance)
     plan = StorePlan(meta, form, level_shapes(lattice.shape, len(levels), chunk))
     target = Path(path)
@@ -103,14 +103,14 @@ def write_ome_zarr(
         raise ConfigError(
             "a write that can be resumed needs a fingerprint: a text that stands for what makes the pixels"
         )
-    request = Begun.now(plan.settings(len(levels)), fingerprint, record)
+    request = Begun.now(plan.settings([level is not None for level in levels]), fingerprint, record)
     with resumable(target, request, overwrite=overwrite) as draft:
         _write(levels, plan, draft.store, draft.begun.provenance, draft, progress)
     return target
 
 
 def _write(
-    levels: Sequence[da.Array],
+    levels: Sequence[da.Array | None],
     plan: StorePlan,
     store: Path,
     record: dict[str, Any],

@@ -30,7 +30,7 @@ class PyramidPass:
     levels that reach over the border of a tile are made once for each; there are none where blocks are units.
 
     Args:
-        levels: lazy arrays (h, w, c), uint8, finest first; further levels are means of 2 x 2 pixels.
+        levels: lazy arrays (h, w, c), uint8, finest first; None and further ones are means of 2 x 2 pixels.
         arrays: where all levels go, (c, h, w).
         grids: how they are cut into units.
         progress: counts units.
@@ -39,13 +39,14 @@ class PyramidPass:
 
     def __init__(
         self,
-        levels: Sequence[da.Array],
+        levels: Sequence[da.Array | None],
         arrays: Sequence[zarr.Array[Any]],
         grids: Sequence[UnitGrid],
         progress: Progress,
         journal: Journal | None,
     ) -> None:
-        self._levels, self._arrays, self._grids, self._progress = levels, arrays, grids, progress
+        self._levels = [*levels, *[None] * (len(arrays) - len(levels))]
+        self._arrays, self._grids, self._progress = arrays, grids, progress
         self._sinks = [ChunkSink(array, progress, journal, number) for number, array in enumerate(arrays)]
 
     def write(self, done: Set[Unit]) -> None:
@@ -62,10 +63,10 @@ class PyramidPass:
         from dask.highlevelgraph import HighLevelGraph
 
         name = f"write-{uuid.uuid4().hex}"
-        keys, graph = self._given([units for units in missing if units[0].level < len(self._levels)])
+        keys, graph = self._given([units for units in missing if self._levels[units[0].level] is not None])
         for units in missing:
             for unit in units:
-                if unit.level >= len(self._levels):
+                if self._levels[unit.level] is None:
                     key = (name, *unit)
                     graph[key] = self._mean(unit, keys)
                     keys[unit] = key
@@ -92,7 +93,9 @@ class PyramidPass:
     def _written(self, region: Region) -> da.Array:
         """An array of nothing, whose blocks write the units of a region when they are computed."""
         level, box = region.grid.level, region.grid.box(region.rows, region.columns)
-        stored = self._levels[level][box.slices].transpose(2, 0, 1)
+        given = self._levels[level]
+        assert given is not None  # noqa: S101
+        stored = given[box.slices].transpose(2, 0, 1)
         # Never through the shuffle of dask.distributed: it begins with all blocks and ends with the first.
         units = stored.rechunk((stored.shape[0], *region.grid.side.as_tuple()), method="tasks")
         written: da.Array = units.map_blocks(

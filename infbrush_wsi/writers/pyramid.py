@@ -30,8 +30,11 @@ def level_shapes(shape: Shape, given: int, chunk: int) -> list[Shape]:
     return shapes
 
 
-def check_levels(levels: Sequence[da.Array], lattice: Lattice) -> None:
+def check_levels(levels: Sequence[da.Array | None], lattice: Lattice) -> int:
     """Refuse levels that are not (h, w, c) uint8 arrays of the lattice, each half of the one before.
+
+    Returns:
+        the number of channels.
 
     Raises:
         RegionError: naming the first level that does not fit.
@@ -40,7 +43,11 @@ def check_levels(levels: Sequence[da.Array], lattice: Lattice) -> None:
         raise RegionError(f"a pyramid has 1 to {MAX_LEVELS} levels, not {len(levels)}")
     if lattice.shape.count < 1:
         raise RegionError(f"an image of {lattice.shape.w} x {lattice.shape.h} pixels cannot be written")
+    if levels[0] is None:
+        raise RegionError("level 0 must be given; only coarser levels can be made from finer ones")
     for number, level in enumerate(levels):
+        if level is None:
+            continue
         if level.ndim != 3 or level.dtype != np.uint8 or np.isnan(level.shape).any() or level.shape[2] < 1:
             raise RegionError(
                 f"level {number} must be a uint8 array (h, w, c) of known shape, not {level.dtype} {level.shape}"
@@ -48,6 +55,7 @@ def check_levels(levels: Sequence[da.Array], lattice: Lattice) -> None:
         wanted = (*_halved(lattice.shape, number).as_tuple(), levels[0].shape[2])
         if level.shape != wanted:
             raise RegionError(f"level {number} has shape (h, w, c) = {level.shape}; by its lattice it must be {wanted}")
+    return int(levels[0].shape[2])
 
 
 def halve(block: NDArray[np.uint8]) -> NDArray[np.uint8]:

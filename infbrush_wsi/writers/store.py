@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,14 +41,14 @@ class StorePlan:
         """How the levels are cut into files."""
         return [UnitGrid(number, shape, self.layout.unit_shape(shape)) for number, shape in enumerate(self.shapes)]
 
-    def settings(self, given: int) -> dict[str, Any]:
-        """All that determines the store but for its pixels and its provenance, where `given` levels are given."""
+    def settings(self, given: Sequence[bool]) -> dict[str, Any]:
+        """All that determines the store but for its pixels and its provenance; `given` says which levels are."""
         return {
             "name": self.meta.name,
             "channels": list(self.meta.channel_names),
             **asdict(self.layout),
             "shapes": [list(shape.as_tuple()) for shape in self.shapes],
-            "given levels": given,
+            "given levels": [bool(one) for one in given],
         }
 
     def create(self, folder: Path, record: dict[str, Any]) -> Arrays:
