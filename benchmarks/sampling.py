@@ -2,9 +2,9 @@
 
     python benchmarks/sampling.py [--quick] [--json PATH]
 
-The pipeline generates images of 512² to 4096² pixels (--quick: 256² and 512²) in a few sampler steps, tile by tile,
-each in a process of its own. The model is the 'tiny' preset with random weights: what the pixels look like does not
-matter here. 'render' is the whole of it, noise, steps, Wiener filter and pyramid; 'us_per_pixel_step' is that over
+The joint engine generates images of 512² to 4096² pixels (--quick: 256² and 512²) in a few sampler steps, tile by
+tile, each in a process of its own. The model is the 'tiny' preset with random weights: what the pixels look like does
+not matter here. 'render' is the whole of it, noise, steps, Wiener filter and pyramid; 'us_per_pixel_step' is that over
 pixels and steps. 'peak' is the largest resident memory of the process, 'work' that without what was resident before.
 At one size tiles of other sides and bfloat16 are measured too, bfloat16 beside float32 in one process.
 """
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import harness
+from pipeline_case import random_pipeline
 
 harness.like_the_command_line()
 
@@ -27,35 +28,19 @@ WINDOW = 512
 TILES = (128, 256, 512, 1024)
 
 
-def make_pipeline() -> Any:
-    """A pipeline of the 'tiny' preset, trained on nothing, as if on windows of 512²."""
-    import torch
-    from published import awaken
-
-    from infbrush_wsi.models.bundle import ModelBundle
-    from infbrush_wsi.models.infbrush import InfBrushDenoiser, preset
-    from infbrush_wsi.models.info import ModelInfo
-    from infbrush_wsi.pipelines.infbrush import InfBrushPipeline
-
-    torch.manual_seed(0)
-    denoiser = InfBrushDenoiser(**preset("tiny", window=WINDOW))
-    awaken(denoiser)
-    process = {"data_std": 0.25, "data_mean": [0.4, 0.1, 0.4]}
-    info = ModelInfo("infbrush", (0.5,), "micrometer", WINDOW, ("Red", "Green", "Blue"), (), 1.0, process)
-    return InfBrushPipeline(ModelBundle(denoiser, info, "random weights"))
-
-
 def render(pipeline: Any, size: int, steps: int, tile: int, precision: str = "float32") -> None:
     """Generate one image into a temporary folder."""
     with tempfile.TemporaryDirectory(prefix="infbrush-bench-") as folder:
         size_xy, where = (size, size), Path(folder)
-        canvas = pipeline(None, size_xy, num_inference_steps=steps, tile=tile, precision=precision, workdir=where)
+        canvas = pipeline(
+            None, size_xy, num_inference_steps=steps, tile=tile, precision=precision, workdir=where, engine="joint"
+        )
         canvas.render()
 
 
 def measure(size: int, steps: int, tile: int) -> dict[str, Any]:
     """Time and peak memory of this process for one image."""
-    pipeline = make_pipeline()
+    pipeline = random_pipeline(WINDOW)
     render(pipeline, 128, 1, tile)  # loads the compiled kernels
     before = harness.resident_mib()
     repeat = 3 if size <= 512 else 1
@@ -67,7 +52,7 @@ def measure(size: int, steps: int, tile: int) -> dict[str, Any]:
 
 def measure_precision(size: int, steps: int, tile: int) -> dict[str, Any]:
     """Time of float32 and bfloat16 in turns."""
-    pipeline = make_pipeline()
+    pipeline = random_pipeline(WINDOW)
     kinds = ("float32", "bfloat16")
     calls = {kind: lambda kind=kind: render(pipeline, size, steps, tile, kind) for kind in kinds}
     times = harness.compare(calls, repeat=3)

@@ -95,6 +95,10 @@ class LazyReader:
         """See `Reader`."""
         return isinstance(self.level(level), AveragedLevel)
 
+    def forget_tiles(self) -> None:
+        """Drop computed tiles; the plan stays."""
+        self._tiles.clear()
+
     def overview(self, max_side: int, progress: Progress | None = None) -> NDArray[np.uint8]:
         """The whole canvas at `max_side` if a stage has that resolution, else its coarsest level that is not smaller.
 
