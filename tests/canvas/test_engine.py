@@ -58,12 +58,12 @@ def pixels(clean, sigma_px):
 
 def assert_rendered_is_whole(pipeline, keep_bytes=400_000, **call):
     """With the default, some tiles wait at global sums with their features and others start anew."""
-    canvas = pipeline("Invasive", **{"seed": 5, "num_inference_steps": 3} | call)
-    engine = canvas._engine(canvas._folder, keep_bytes=keep_bytes)
+    canvas = pipeline("Invasive", **{"seed": 5, "num_inference_steps": 3, "engine": "joint"} | call)
+    engine = canvas.reader._engine(canvas.reader.folder, keep_bytes=keep_bytes)
     state = engine.render()
     rendered = state.read(Box(0, 0, state.shape.w, state.shape.h))
     sigma_px = pipeline.info.sigma * canvas.spec.ratio
-    sharp = sharpen(state, sigma_px, canvas.spec.tile, canvas._folder / "sharp.raw")
+    sharp = sharpen(state, sigma_px, canvas.spec.tile, canvas.reader.folder / "sharp.raw")
     whole = in_one_piece(pipeline, canvas.spec)
     assert whole.std() > 0.05
     np.testing.assert_allclose(rendered, whole, rtol=0, atol=2e-5)
@@ -140,10 +140,11 @@ def test_without_its_halo_a_tile_would_be_wrong(make_pipeline, monkeypatch):
 
 
 def test_threads_give_the_bytes_of_the_synchronous_scheduler(make_pipeline, paper_like, tmp_path):
-    canvas = make_pipeline(**paper_like)("Normal", (90, 100), num_inference_steps=3, guidance_scale=1.5, tile=32)
+    call = {"size": (90, 100), "num_inference_steps": 3, "guidance_scale": 1.5, "tile": 32, "engine": "joint"}
+    reader = make_pipeline(**paper_like)("Normal", **call).reader
     found = []
     for scheduler in ("synchronous", "threads"):
-        engine = canvas._engine(canvas._folder, scheduler=scheduler, keep_bytes=800_000)
+        engine = reader._engine(reader.folder, scheduler=scheduler, keep_bytes=800_000)
         state = engine.render()
         found.append(state.path.read_bytes())
         state.remove()
@@ -151,7 +152,7 @@ def test_threads_give_the_bytes_of_the_synchronous_scheduler(make_pipeline, pape
 
 
 def test_progress_counts_every_tile_of_every_pass(make_pipeline, paper_like):
-    canvas = make_pipeline(**paper_like)("Normal", (70, 40), num_inference_steps=2, tile=32)
+    canvas = make_pipeline(**paper_like)("Normal", (70, 40), num_inference_steps=2, tile=32, engine="joint")
     told = []
     canvas.render(lambda done, total: told.append((done, total)))
     tiles, passes = 6, 2 * 2 + 1 + 1  # two barriers in each of two layers, the grid, the output
@@ -159,4 +160,4 @@ def test_progress_counts_every_tile_of_every_pass(make_pipeline, paper_like):
 
 
 def test_the_engine_is_what_the_pipeline_builds(make_pipeline):
-    assert isinstance(make_pipeline()(None, (32, 32))._engine(None), StepEngine)
+    assert isinstance(make_pipeline()(None, (32, 32), engine="joint").reader._engine(None), StepEngine)

@@ -39,18 +39,21 @@ def test_dask_computes_what_read_region_reads(canvas, whole, level, scheduler):
 def test_threads_that_race_for_a_canvas_render_it_once(make_canvas, whole):
     canvas = make_canvas()
     engines = []
-    make = canvas._engine
-    canvas._engine = lambda folder: engines.append(folder) or make(folder)
+    make = canvas.reader._engine
+    canvas.reader._engine = lambda folder: engines.append(folder) or make(folder)
     lazy = [canvas.to_dask(level) for level in range(3)]
     for image, expected in zip(dask.compute(*lazy, scheduler="threads", num_workers=4), whole, strict=True):
         np.testing.assert_array_equal(image, expected)
     assert len(engines) == 1
 
 
-def test_chunks_are_the_tiles(canvas):
-    assert canvas.to_dask(0).chunks == ((41,), (128, 128, 128, 128, 101), (3,))
-    assert canvas.to_dask(2).chunks == ((11,), (128, 26), (3,))
-    assert canvas.level_array(1).chunks == (21, 128, 3)
+def test_chunks_have_a_side_of_512_or_of_what_is_asked_for(canvas, whole):
+    assert canvas.to_dask(0).chunks == ((41,), (512, 101), (3,))
+    assert canvas.to_dask(2).chunks == ((11,), (154,), (3,))
+    assert canvas.level_array(1).chunks == (21, 307, 3)
+    small = canvas.to_dask(1, chunk=13)
+    assert small.chunks[:2] == ((13, 8), (13,) * 23 + (8,))
+    np.testing.assert_array_equal(small.compute(scheduler="synchronous"), whole[1])
 
 
 def test_equal_canvases_have_equal_names_and_others_have_others(make_canvas, make_pipeline):
@@ -122,7 +125,7 @@ def test_xarray_of_a_raster_has_its_crs_and_coordinates(raster):
 def test_a_rotated_lattice_keeps_pixel_coordinates_and_tells_its_transform(canvas):
     turned = Affine.rotation(30) @ Affine.scale(0.5)
     spec = replace(canvas.spec, lattice=Lattice(Shape(41, 613), turned))
-    image = Canvas(spec, canvas._engine, sigma_px=1.0, channel_names=canvas.channel_names).to_xarray(1)
+    image = Canvas(spec, lambda folder: canvas.reader, sigma_px=1.0, channel_names=canvas.channel_names).to_xarray(1)
     np.testing.assert_allclose(image.x, np.arange(307) + 0.5)
     assert image.x.attrs["units"] == "pixel"
     assert image.attrs["transform"] == pytest.approx(tuple(turned @ Affine.scale(2))[:6])

@@ -32,8 +32,8 @@ def smooth_pipeline(request, make_pipeline):
 def rendered(pipeline, ratio, seed=5):
     """T x_0 and the image, (h, w, 3), at `ratio` pixels per training pixel."""
     h, w = (int(side * ratio) for side in SHAPE)
-    canvas = pipeline(size=(w, h), mpp=0.5 / ratio, seed=seed, num_inference_steps=8)
-    state = canvas._engine(canvas._folder).render()
+    canvas = pipeline(size=(w, h), mpp=0.5 / ratio, seed=seed, num_inference_steps=8, engine="joint")
+    state = canvas.reader._engine(canvas.reader.folder).render()
     clean = np.array(state.open())
     state.remove()
     return clean, canvas.read_region((0, 0), 0, (w, h)).astype(float)

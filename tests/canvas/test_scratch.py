@@ -13,16 +13,16 @@ import torch
 
 from infbrush_wsi.errors import OutputError, RegionError
 
-SMALL = {"size": (100, 64), "tile": 32}
+SMALL = {"size": (100, 64), "tile": 32, "engine": "joint"}
 
 
 def files(canvas):
-    return sorted(path.name for path in canvas._folder.iterdir())
+    return sorted(path.name for path in canvas.reader.folder.iterdir())
 
 
 def test_after_rendering_only_the_levels_are_left(canvas):
     assert files(canvas) == ["level-0.raw", "level-1.raw", "level-2.raw"]
-    sizes = [(canvas._folder / name).stat().st_size for name in files(canvas)]
+    sizes = [(canvas.reader.folder / name).stat().st_size for name in files(canvas)]
     assert sizes == [3 * h * w for h, w in canvas.level_shapes]
 
 
@@ -84,7 +84,7 @@ def test_values_that_are_no_numbers_are_an_error_and_leave_no_file(make_pipeline
 
 def test_a_forgotten_canvas_takes_its_files_along(make_canvas, tmp_path):
     canvas = make_canvas(**SMALL, workdir=tmp_path / "made" / "here").render()
-    folder = canvas._folder
+    folder = canvas.reader.folder
     assert folder.parent == tmp_path / "made" / "here"
     assert list(folder.iterdir())
     del canvas
@@ -98,7 +98,7 @@ def test_files_are_gone_when_the_process_ends(tmp_path):
         "import sys; from pathlib import Path; from infbrush_wsi.canvas import Canvas, CanvasSpec\n"
         "from infbrush_wsi.domain import Lattice, Shape\n"
         "spec = CanvasSpec(Lattice.regular(Shape(9, 9), 1.0), 1.0, 0.0, 0, None, 1, 'ddim', 1.0, 0.0, 32, '')\n"
-        "canvas = Canvas(spec, None, sigma_px=1.0, channel_names=('a',), workdir=Path(sys.argv[1]))\n"
+        "canvas = Canvas(spec, lambda folder: None, sigma_px=1.0, channel_names=('a',), workdir=Path(sys.argv[1]))\n"
         "(canvas._folder / 'state.raw').touch()"
     )
     subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True)
@@ -139,9 +139,9 @@ from infbrush_wsi.pipelines.infbrush import InfBrushPipeline
 denoiser = small_denoiser(grid_pitch=16.0)  # a coarse grid: its U-Net rightly grows with the canvas
 pipeline = InfBrushPipeline(ModelBundle(denoiser, small_info(denoiser), ""))
 def peak(side):
-    canvas = pipeline(size=(side, side), num_inference_steps=1, tile=64)
-    make = canvas._engine
-    canvas._engine = lambda folder: make(folder, keep_bytes=int(sys.argv[2]))
+    canvas = pipeline(size=(side, side), num_inference_steps=1, tile=64, engine="joint")
+    make = canvas.reader._engine
+    canvas.reader._engine = lambda folder: make(folder, keep_bytes=int(sys.argv[2]))
     canvas.render()
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 peak(256)

@@ -76,8 +76,9 @@ def test_an_existing_output_is_refused_before_rendering_and_replaced_on_request(
     assert [p.name for p in tmp_path.iterdir()] == ["out.ome.zarr"]
 
 
-def test_an_error_while_rendering_leaves_no_store(make_pipeline, tmp_path):
-    canvas = make_pipeline()("Normal", (70, 40), num_inference_steps=1)
+def test_an_error_while_rendering_leaves_no_store_and_the_next_call_goes_on(make_pipeline, tmp_path):
+    canvas = make_pipeline()("Normal", (70, 40), num_inference_steps=1, engine="joint")
+    path = tmp_path / "out.ome.zarr"
 
     def interrupt(done, total):
         if done == total:
@@ -85,8 +86,15 @@ def test_an_error_while_rendering_leaves_no_store(make_pipeline, tmp_path):
 
     canvas.progress = interrupt
     with pytest.raises(KeyboardInterrupt):
-        canvas.write_ome_zarr(tmp_path / "out.ome.zarr")
+        canvas.write_ome_zarr(path, resume=False)
     assert list(tmp_path.iterdir()) == []
+    with pytest.raises(KeyboardInterrupt):
+        canvas.write_ome_zarr(path)
+    assert not path.exists()
+    canvas.progress = None
+    canvas.write_ome_zarr(path)
+    assert_read_back(path, canvas)
+    assert [p.name for p in tmp_path.iterdir()] == ["out.ome.zarr"]
 
 
 def test_progress_counts_the_chunks(canvas, tmp_path):

@@ -19,7 +19,9 @@ from infbrush_wsi.operators.sparse_conv import DepthwiseConv
 from infbrush_wsi.operators.sparse_conv.dispatch import choose_backend, sparse_depthwise_conv
 from infbrush_wsi.operators.sparse_conv.reference import sparse_depthwise_reference
 from infbrush_wsi.operators.sparse_conv.rescale import rescaled_kernel, rescaled_side
+from infbrush_wsi.points.draw import Draw
 from infbrush_wsi.points.neighbours import build_neighbours
+from infbrush_wsi.points.prepare import Layout, scatter_support
 from infbrush_wsi.points.support import Neighbours
 
 RATIOS = {0.5: 3, 0.75: 5, 1.0: 7, 1.5: 11, 2.0: 13, 3.0: 21, 4.0: 29, 8.0: 57, 16.0: 113}  # science.md §1.8
@@ -229,3 +231,19 @@ def test_numba_equals_reference_on_any_point_set(
         results.append((out, *torch.autograd.grad(out, inputs, upstream)))
     for a, b in zip(*results, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("step", [2, 3])
+@pytest.mark.parametrize("k", [5, 7])
+def test_a_coarser_lattice_is_a_sparse_draw(supports: Any, step: int, k: int) -> None:
+    """Dense evaluation at 1/2 and 1/3 of the resolution sees what every second or third training pixel would."""
+    torch.manual_seed(3)
+    coarse = Shape(14, 11)
+    layer = DepthwiseConv(4, k).double()
+    x = torch.randn(1, coarse.count, 4, dtype=torch.float64)
+    dense = layer(x, supports.whole(coarse, ratio=1.0 / step))
+    index = np.stack(np.mgrid[: coarse.h, : coarse.w], -1).reshape(-1, 2) * step
+    ones = np.ones(coarse.count, np.float32)
+    draw = Draw(index.astype(np.int32), step**2 * ones, ones)
+    sparse = scatter_support([draw], Shape(coarse.h * step, coarse.w * step), Layout(k, 4.0, "splat"))
+    torch.testing.assert_close(dense, layer(x, sparse), rtol=1e-6, atol=1e-7)
