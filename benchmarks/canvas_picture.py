@@ -50,9 +50,10 @@ def averaged_frames(canvas: Any) -> NDArray[np.float64]:
     for i in range(stage.frames.shape.h):
         for j in range(stage.frames.shape.w):
             nodes, box = stage.frames.box((i, j)), stage.frame_pixels((i, j))
-            run = OneFrame(lens, box, (i, j))
             with one_torch_thread(), torch.no_grad():
-                clean = run.run()
+                run = OneFrame(lens, box, (i, j))
+                run.advance(len(lens.generator.table))
+                clean = run.x.numpy()
             window = np.pad(clean, ((reach, reach), (reach, reach), (0, 0)), mode="symmetric")
             image = np.clip((level.inverse.apply_in_order(window) + 1.0) * 127.5, 0.0, 255.0)
             weight = stage.frames.weights((i, j), nodes)
@@ -66,7 +67,7 @@ class OneFrame(TileRun):
 
     def __init__(self, lens: Any, box: Box, frame: tuple[int, int]) -> None:
         self.frame = frame
-        super().__init__(lens, box)
+        super().__init__(lens, box, lens.margins)
 
     def _view(self) -> PlanView:
         stage, plan = self.lens.stage, self.lens.plan

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     import xarray
 
     from infbrush_wsi.canvas.plan import Plan
+    from infbrush_wsi.canvas.proxy_error import ProxyError
     from infbrush_wsi.conditioning.layout import Layout
 
 BACKGROUND = 255
@@ -294,6 +295,23 @@ class Canvas:
 
         self._plan().give(load_states(Path(path), self.token))
         return self
+
+    def proxy_error(self, frames: int = 1) -> list[ProxyError]:
+        """How far the plan, which is made on a part of the pixels, is from one made on all of them.
+
+        Args:
+            frames: of the finest stage to measure, from the first on; each is run once more on all of its pixels.
+
+        Raises:
+            ConfigError: under an engine without a plan.
+            RegionError: for frames of more than a million pixels.
+        """
+        from infbrush_wsi.canvas.proxy_error import proxy_error
+
+        plan = self._plan()
+        shape = plan.stages[0].frames.shape
+        chosen = [divmod(number, shape.w) for number in range(min(frames, shape.count))]
+        return proxy_error(plan, plan.stages[0], chosen)
 
     def _plan(self) -> Plan:
         plan: Plan | None = getattr(self.reader, "plan", None)

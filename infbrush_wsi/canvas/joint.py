@@ -71,6 +71,6 @@ class JointReader:
             clean.remove()
             return build_pyramid(level0, pyramid_shapes(self.spec.shape), self.spec.tile, self.folder)
         except BaseException:
-            for path in self.folder.iterdir():
+            for path in self.folder.glob("*.raw"):
                 path.unlink()
             raise

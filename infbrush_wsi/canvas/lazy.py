@@ -120,6 +120,11 @@ class LazyReader:
         found: AnyLevel = self._level(number)
         return found
 
+    @property
+    def finest(self) -> Lens:
+        """Stage 0 at the resolution of level 0."""
+        return self._lens(self.generator.spec.ratio, self.generator.spec.shape)
+
     def view(self, shape: Shape) -> Level:
         """The whole canvas at another size, by the coarsest stage that holds as much detail."""
         width = self.generator.spec.shape.w / self.generator.spec.ratio

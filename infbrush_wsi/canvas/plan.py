@@ -63,8 +63,11 @@ class Plan:
         return PlanView(parts, nodes, tuple(present), stage, self.generator.guided)
 
     def _run(self, stage: Stage, frame: FrameIndex) -> FrameState:
-        coarse = self._coarse(stage, stage.frame_pixels(frame)) if stage.guide_nodes else None
-        return run_frame(self.generator, stage, frame, coarse)
+        return run_frame(self.generator, stage, frame, self.coarse(stage, frame))
+
+    def coarse(self, stage: Stage, frame: FrameIndex) -> Cloud | None:
+        """What guides a frame: the points of the next stage within it; None for the last stage."""
+        return self._coarse(stage, stage.frame_pixels(frame)) if stage.guide_nodes else None
 
     def cloud(self, stage: Stage, frame: FrameIndex) -> Cloud:
         """The points of a frame's sparse run."""

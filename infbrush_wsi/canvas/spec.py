@@ -13,7 +13,7 @@ from infbrush_wsi.errors import ConfigError, RegionError
 FINEST_RATIO = 4.0
 """Beyond four pixels per training pixel the kernels grow without adding detail (∞-Diff §1.4)."""
 
-ENGINES = ("lazy", "joint")
+ENGINES = ("lazy", "sweep", "joint")
 
 DEFAULT_HALO = 8
 """Training pixels around a tile."""
@@ -51,13 +51,15 @@ class CanvasSpec:
         tile: side of the tiles that are evaluated at a time, and of the stored chunks.
         weights_sha256: hash of the model.
         precision: of the network: 'float32', or 'bfloat16' for mixed precision.
-        engine: 'lazy': tile by tile from a plan; 'joint': the whole canvas at once.
+        engine: 'lazy': tile by tile from a plan; 'sweep': all tiles together from a plan, with exact halos; 'joint':
+            all tiles together with exact global sums in place of a plan.
         halo: pixels around a tile that are rendered with it, in training pixels; None: as many as it takes for the
             tile to be exact.
         frame: side in training pixels of the frames that a canvas beyond the model's extent is planned in; None:
             chosen by the model, and the whole canvas up to 2048².
         coarse: whether such a canvas is guided by a coarser one.
         layout: token of the layout; '': the condition is the same everywhere.
+        plan_density: points of the plan per training pixel; None: as in training; 1: all pixels.
 
     Raises:
         ConfigError: for a value out of its range.
@@ -80,6 +82,7 @@ class CanvasSpec:
     frame: int | None = None
     coarse: bool = True
     layout: str = ""
+    plan_density: float | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.seed < 1 << 63:
@@ -96,6 +99,8 @@ class CanvasSpec:
             raise ConfigError(f"halo must be 0 to 4096 training pixels or 'exact', not {self.halo}")
         if self.frame is not None and not 32 <= self.frame <= 8192:
             raise ConfigError(f"frame must be 32 to 8192 training pixels, not {self.frame}")
+        if self.plan_density is not None and not 0 < self.plan_density <= 1:
+            raise ConfigError(f"plan_density must be above 0 and at most 1 point per pixel, not {self.plan_density}")
         if self.precision not in PRECISIONS:
             raise ConfigError(f"precision must be {' or '.join(map(repr, PRECISIONS))}, not {self.precision!r}")
 

@@ -136,7 +136,8 @@ def _factors(extent: tuple[float, float], base: float, spacings: Sequence[float]
         if spacing / base > factors[-1] * 1.5 and max(extent) / factors[-1] > TOP_SIDE:
             factors.append(spacing / base)
     missing = math.ceil(math.log2(max(extent) / factors[-1] / TOP_SIDE) - 1e-9)
-    if missing > 0:
+    if missing > 0 or len(factors) == 1:
+        missing = max(missing, 1)
         last = factors[-1]
         octaves = [*range(LARGEST_STEP, missing, LARGEST_STEP), missing]
         factors += [last * 2.0**octave for octave in octaves]

@@ -57,6 +57,11 @@ class Lens:
         """Pixels around a tile with which it does not depend on how the image is cut."""
         return self.reach * len(self.generator.table)
 
+    @property
+    def memory(self) -> int:
+        """Past predictions that a step of the sampler needs."""
+        return max(len(step.predictions) for step in self.generator.table) - 1
+
     @cached_property
     def margins(self) -> list[int]:
         """Width of the halo before each step, and zero after the last."""
@@ -67,42 +72,56 @@ class Lens:
     def clean(self, box: Box) -> NDArray[np.float32]:
         """T x_0 of a tile: float32 (h, w, C). Its bits depend on the box and nothing else."""
         with one_torch_thread(), torch.no_grad():
-            return TileRun(self, box).run()
+            run = TileRun(self, box, self.margins)
+            run.advance(len(self.generator.table))
+            return run.x.numpy()
 
 
 class TileRun:
-    """The state of a tile on its way through the sampler.
+    """A tile on its way through the sampler.
 
     Args:
         lens: what is looked at.
         box: the tile.
+        margins: width of the halo before each of the steps that are to be made, and after the last.
+        first: number of the first of these steps.
+        state: x and the past predictions on the tile with its first halo, (h, w, C) each, newest prediction first;
+            None: noise, before step 0.
     """
 
-    def __init__(self, lens: Lens, box: Box) -> None:
-        self.lens, self.box = lens, box
-        self.region = self._region(0)
+    def __init__(
+        self,
+        lens: Lens,
+        box: Box,
+        margins: Sequence[int],
+        first: int = 0,
+        state: tuple[Tensor, list[Tensor]] | None = None,
+    ) -> None:
+        self.lens, self.box, self.margins, self.first = lens, box, margins, first
+        self.number = first
+        self.region = self._region(first)
         self.mixture = self._mixture()
         self.rows = lens.generator.rows(self.mixture)
         self.view = self._view()
-        self.x = torch.from_numpy(self._noise(0, self.region))
-        self.past: list[Tensor] = []
+        self.x, self.past = state or (torch.from_numpy(self._noise(0, self.region)), [])
 
-    def run(self) -> NDArray[np.float32]:
-        """All steps."""
-        for number in range(len(self.lens.generator.table)):
-            self.advance(number)
-        return self.x.numpy()
+    def advance(self, end: int) -> None:
+        """All steps up to number `end`."""
+        while self.number < end:
+            self._step(self.number)
+            self.number += 1
 
-    def advance(self, number: int) -> None:
+    def _step(self, number: int) -> None:
         """One step; the region shrinks to what the next one needs."""
         step = self.lens.generator.table[number]
         clean = self._clean(number)
         after = self._region(number + 1)
         inner = after.relative_to(self.region).slices
-        self.past = [clean, *self.past][: max(len(step.predictions), self._memory())]
+        self.past = [clean, *self.past][: self.lens.memory + 1]
         self.past = [values[inner].contiguous() for values in self.past]
         fresh = torch.from_numpy(self._noise(number + 1, after)) if step.noise else None
         self.x = step.apply(self.x[inner], self.past, fresh)
+        self.past = self.past[: self.lens.memory]
         if self.mixture.weights is not None:
             weights = self.mixture.weights.reshape(self.region.h, self.region.w, -1)[inner]
             self.mixture = replace(self.mixture, weights=weights.reshape(after.shape.count, -1))
@@ -130,11 +149,8 @@ class TileRun:
         device = lens.generator.denoiser.device
         return LatticeSupport(region, region, lens.image, lens.ratio, lens.stage.grid, rows, device)
 
-    def _memory(self) -> int:
-        return max(len(step.predictions) for step in self.lens.generator.table) - 1
-
     def _region(self, number: int) -> Box:
-        return self.box.pad(self.lens.margins[number]).clip(self.lens.image)
+        return self.box.pad(self.margins[number - self.first]).clip(self.lens.image)
 
     def _noise(self, number: int, region: Box) -> NDArray[np.float32]:
         field = self.lens.generator.noise(self.lens.stage.number, number)

@@ -22,6 +22,7 @@ from infbrush_wsi.canvas.lazy import CacheLimits, LazyReader
 from infbrush_wsi.canvas.reader import Progress, Reader
 from infbrush_wsi.canvas.spec import DEFAULT_HALO, CanvasSpec, whole_pair
 from infbrush_wsi.canvas.stage import check_stages, make_stages
+from infbrush_wsi.canvas.sweep import Sweep
 from infbrush_wsi.conditioning.condition import ConditionBatch
 from infbrush_wsi.conditioning.layout import EmbeddingGrid, Layout
 from infbrush_wsi.diffusion.process import MollifiedProcess, ProcessConfig
@@ -102,6 +103,7 @@ class InfBrushPipeline:
         halo: int | Literal["exact"] = DEFAULT_HALO,
         frame: int | None = None,
         coarse: bool = True,
+        plan_density: float | None = None,
         limits: CacheLimits | None = None,
         progress: Progress | None = None,
     ) -> Canvas:
@@ -123,13 +125,15 @@ class InfBrushPipeline:
             tile: side of the tiles that are evaluated at a time; None: what suits the engine.
             workdir: folder for scratch files; None: the system's temporary folder.
             precision: 'float32' or 'bfloat16' (the network only).
-            engine: 'lazy': a plan, and from it any tile when it is read; 'joint': the whole canvas at the first read,
-                with exact global sums.
+            engine: 'lazy': a plan, and from it any tile when it is read; 'sweep': the whole canvas from the plan at the
+                first read, with exact halos; 'joint': the whole canvas with exact global sums in place of a plan.
             halo: training pixels rendered around a tile of the lazy engine, or 'exact': as many as it takes for
                 tiles to be equal to the whole.
             frame: side in training pixels of the frames in which a canvas beyond the model's extent is planned; None:
                 the training window, and one frame for canvases up to 2048².
             coarse: guide such a canvas by a coarser one.
+            plan_density: points of the plan per training pixel; None: as in training; 1: all pixels, which leaves no
+                error from planning on a part of them.
             limits: of the memory and disk for computed tiles.
             progress: called with (tiles done, tiles in all) while rendering.
 
@@ -142,7 +146,7 @@ class InfBrushPipeline:
             "condition": condition, "size": size, "mpp": mpp, "seed": seed, "num_inference_steps": num_inference_steps,
             "guidance_scale": guidance_scale, "resolution": resolution, "scheduler": scheduler, "eta": eta,
             "origin": origin, "crs": crs, "tile": tile, "precision": precision, "engine": engine, "halo": halo,
-            "frame": frame, "coarse": coarse, "limits": limits,
+            "frame": frame, "coarse": coarse, "plan_density": plan_density, "limits": limits,
         }  # fmt: skip
         lattice = self._lattice(size, self._spacing(mpp, resolution), origin, crs)
         base, ratio = self._ratio(lattice)
@@ -166,6 +170,7 @@ class InfBrushPipeline:
             frame=None if frame is None else _whole("frame", frame),
             coarse=bool(coarse),
             layout="" if layout is None else layout.token,
+            plan_density=plan_density,
         )
         spec.check_resolution(self.denoiser.config.grid_pitch)
         step_table(make_scheduler(scheduler, self.process.config.schedule), spec.steps, spec.eta)
@@ -190,10 +195,18 @@ class InfBrushPipeline:
             engine = partial(StepEngine, self.denoiser, self.process, spec, batch, self.info.sigma)
             return partial(JointReader, spec, engine, self.info.sigma * spec.ratio)
         sampler, density = self._drawing()
+        density = density if spec.plan_density is None else spec.plan_density
         generator = Generator(self.denoiser, self.process, spec, batch, self.info.sigma, sampler, density, layout)
         stages = make_stages(spec, base, self.info.spacing, generator.pitch, self.info.window)
         check_stages(stages, self.denoiser)
-        return partial(LazyReader, generator, stages, limits=limits)
+        lazy = partial(LazyReader, generator, stages, limits=limits)
+        if spec.engine == "lazy":
+            return lazy
+
+        def sweep(folder: Path) -> Sweep:
+            return Sweep(lazy(folder / "plan").finest, spec.tile, folder)
+
+        return partial(JointReader, spec, sweep, self.info.sigma * spec.ratio)
 
     def _drawing(self) -> tuple[CoordinateSampler, float]:
         """How plans draw their points: as in training."""
