@@ -33,6 +33,7 @@ WINDOW, FRAME = 128, 128
 GIANT = 100_000
 SIZES, QUICK_SIZES = (2048, 4096, 8192, 16384), (512, 1024)
 CACHE_MIB = 64
+PARTS = ("region", "picture", "write")
 
 
 def make_pipeline(model: str | None) -> Any:
@@ -130,10 +131,29 @@ def exponent(rows: list[dict[str, Any]]) -> float:
     return float(np.polyfit(np.log(sizes**2.0), np.log(times), 1)[0])
 
 
+def ratios_of(found: dict[str, Any]) -> dict[str, float]:
+    """The figures that can be compared, of the parts that were measured."""
+    ratios: dict[str, float] = {}
+    if region := found.get("region"):
+        ratios["region_vs_standalone"] = region["warm_s"] / region["stand_alone_s"]
+        ratios["cold_region_vs_standalone"] = region["cold_s"] / region["stand_alone_s"]
+    if rows := found.get("write"):
+        ratios["write_exponent"] = exponent(rows)
+        ratios["write_memory_growth"] = rows[-1]["peak_mib"] / rows[0]["peak_mib"]
+    if picture := found.get("picture"):
+        ratios["seam_gradient"] = picture["tiles_gradient"]
+        ratios["seam_variance"] = picture["tiles_variance"]
+        for kind in ("frames", "averaged"):
+            ratios[f"seam_gradient_{kind}"] = picture[f"{kind}_gradient"]
+            ratios[f"seam_variance_{kind}"] = picture[f"{kind}_variance"]
+    return ratios
+
+
 def main() -> None:
     parser = harness.make_parser(__doc__)
-    parser.add_argument("--model", default=None, help="directory of a trained model")
+    parser.add_argument("--model", default=None, help="directory of a trained model, for the pictures")
     parser.add_argument("--sizes", type=int, nargs="*", default=None, help="sides of the canvases to write")
+    parser.add_argument("--parts", nargs="*", default=PARTS, choices=PARTS, help="others stay as they are in the JSON")
     parser.add_argument("--part", nargs="+", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.part:
@@ -141,29 +161,24 @@ def main() -> None:
         part = {"region": measure_region, "write": measure_write, "picture": measure_picture}[name]
         print(json.dumps(part(options.model, *map(int, numbers))))
         return
-    model = () if options.model is None else ("--model", options.model)
-    apart = lambda *part: harness.run_apart(__file__, *model, "--part", *part)  # noqa: E731
-    region = apart("region", 4 if options.quick else 20, 1 if options.quick else 3)
-    print({key: value for key, value in region.items() if key != "windows"})
-    picture = apart("picture", *((512, 3) if options.quick else (1536, 12)))
-    print(picture)
-    rows = []
-    for size in options.sizes or (QUICK_SIZES if options.quick else SIZES):
-        rows.append(apart("write", size))
-        print(rows[-1], flush=True)
-    ratios = {
-        "region_vs_standalone": region["warm_s"] / region["stand_alone_s"],
-        "cold_region_vs_standalone": region["cold_s"] / region["stand_alone_s"],
-        "write_exponent": exponent(rows),
-        "write_memory_growth": rows[-1]["peak_mib"] / rows[0]["peak_mib"],
-        "seam_gradient": picture["tiles_gradient"],
-        "seam_variance": picture["frames_variance"],
-        "seam_gradient_frames": picture["frames_gradient"],
-        "seam_gradient_averaged": picture["averaged_gradient"],
-        "seam_variance_averaged": picture["averaged_variance"],
-    }
-    facts = {"weights": (options.model and Path(options.model).name) or "random", "window": WINDOW, "frame": FRAME}
-    harness.finish("canvas", options, ratios, {"region": region, "picture": picture, "write": rows}, facts)
+    path = options.json or harness.RESULTS / "canvas.json"
+    found: dict[str, Any] = {}
+    if path.is_file() and set(options.parts) != set(PARTS):
+        found = json.loads(path.read_text())["results"]
+    if "region" in options.parts:
+        found["region"] = harness.run_apart(__file__, "--part", "region", *((4, 1) if options.quick else (20, 3)))
+        print({key: value for key, value in found["region"].items() if key != "windows"}, flush=True)
+    if "picture" in options.parts:
+        model = () if options.model is None else ("--model", options.model)
+        sizes = (320, 3) if options.quick else (1536, 12)
+        found["picture"] = harness.run_apart(__file__, *model, "--part", "picture", *sizes)
+        found["picture"]["weights"] = "random" if options.model is None else "trained"
+        print(found["picture"], flush=True)
+    if "write" in options.parts:
+        sizes = options.sizes or (QUICK_SIZES if options.quick else SIZES)
+        found["write"] = [harness.run_apart(__file__, "--part", "write", size) for size in sizes]
+        print(*found["write"], sep="\n", flush=True)
+    harness.finish("canvas", options, ratios_of(found), found, {"window": WINDOW, "frame": FRAME})
 
 
 if __name__ == "__main__":

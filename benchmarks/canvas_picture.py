@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from seams import gradient_ratio, variance_ratio
 
+from infbrush_wsi.canvas.frames import FrameLattice
 from infbrush_wsi.canvas.plan_view import FramePart, Part, PlanView
 from infbrush_wsi.canvas.tile import TileRun
 from infbrush_wsi.domain import Box
@@ -63,22 +64,29 @@ def averaged_frames(canvas: Any) -> NDArray[np.float64]:
 
 
 class OneFrame(TileRun):
-    """A tile that sees one frame only, with weight one everywhere."""
+    """A frame rendered as an image of its own, from its own plan and the noise of its place."""
 
     def __init__(self, lens: Any, box: Box, frame: tuple[int, int]) -> None:
-        self.frame = frame
-        super().__init__(lens, box, lens.margins)
+        self.frame, self.place, self.whole = frame, box, lens
+        nodes = lens.stage.frames.box(frame).shape
+        alone = replace(lens.stage, frames=FrameLattice(nodes, max(nodes.as_tuple()), 0))
+        super().__init__(replace(lens, image=box.shape, stage=alone), Box(0, 0, box.w, box.h), lens.margins)
 
     def _view(self) -> PlanView:
-        stage, plan = self.lens.stage, self.lens.plan
-        nodes = stage.frames.box(self.frame)
-        part = FramePart.of(plan.state(stage, self.frame), stage, self.frame, nodes)
-        grid = Part(part.grid.inside, part.grid.own, torch.ones_like(part.grid.weight))
-        guide = part.guide and Part(part.guide.inside, part.guide.own, torch.ones_like(part.guide.weight))
-        return PlanView([replace(part, grid=grid, guide=guide)], nodes, self.mixture.present, stage, False)
+        stage, guided = self.lens.stage, self.lens.stage.guide_nodes
+        nodes = Box(0, 0, stage.frames.nodes.w, stage.frames.nodes.h)
+        cells = Box(0, 0, nodes.w // guided, nodes.h // guided) if guided else None
+        state = self.lens.plan.state(self.whole.stage, self.frame)
+        part = FramePart(state, _all_of(nodes), cells and _all_of(cells))
+        return PlanView([part], nodes, self.mixture.present, stage, self.lens.generator.guided)
 
-    def _region(self, number: int) -> Box:
-        return self.box
+    def _noise(self, number: int, region: Box) -> NDArray[np.float32]:
+        there = Box(region.x0 + self.place.x0, region.y0 + self.place.y0, region.w, region.h)
+        return super()._noise(number, there)
+
+
+def _all_of(box: Box) -> Part:
+    return Part(box.slices, box.slices, torch.ones(box.h, box.w))
 
 
 def levels(canvas: Any) -> list[dict[str, Any]]:

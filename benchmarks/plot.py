@@ -2,8 +2,8 @@
 
     python benchmarks/plot.py [--results FOLDER] [--out FOLDER]
 
-Writes bench_<name>.png for each of sparse_conv, denoiser, train_step, sampling and loader whose JSON is there. Dotted
-lines are proportional to the number of pixels.
+Writes bench_<name>.png for each of sparse_conv, denoiser, train_step, sampling, loader and canvas whose JSON is there.
+Dotted lines are proportional to the number of pixels.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ Line = tuple[str, str]
 TIMES: dict[str, tuple[Line, ...]] = {
     "train_step": (("total_s", "batch and step"), ("step_s", "step alone"), ("data_s", "batch alone")),
     "sampling": (("render_s", "whole image"),),
+    "canvas": (("write_s", "whole pyramid"),),
     "denoiser": (
         ("published_s", "published layout"),
         ("ours_s", "ours"),
@@ -34,11 +35,13 @@ TIMES: dict[str, tuple[Line, ...]] = {
 MEMORY: dict[str, tuple[Line, ...]] = {
     "train_step": (("peak_mib", "peak of the process"),),
     "sampling": (("peak_mib", "peak of the process"), ("work_mib", "without what was resident before")),
+    "canvas": (("peak_mib", "peak of the process"),),
     "denoiser": (("published_work_mib", "published layout"), ("ours_work_mib", "ours")),
 }
 TITLES = {
     "train_step": "A training step",
     "sampling": "Generating an image with the preset tiny",
+    "canvas": "Writing a generated OME-Zarr, one sampler step, preset tiny",
     "denoiser": "One evaluation of a network on all pixels",
     "sparse_conv": "The sparse residual block",
     "loader": "Random points of compressed images",
@@ -186,6 +189,8 @@ def main() -> None:
         if not path.exists():
             continue
         record = json.loads(path.read_text())
+        if name == "canvas":
+            record["results"] = record["results"].get("write", [])
         if name == "sparse_conv":
             draw_sparse(record, options.out)
         elif name == "loader":
