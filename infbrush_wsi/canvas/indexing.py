@@ -17,9 +17,25 @@ def window_of(key: Any, shape: tuple[int, int, int]) -> tuple[Box, tuple[Any, ..
     """
     from dask.array.slicing import normalize_index
 
-    keys: list[Any] = list(normalize_index(key, shape))
+    keys: list[Any] = list(normalize_index(_with_empty_slices(key, shape), shape))
     (y0, y1, keys[0]), (x0, x1, keys[1]) = (_span(k, n) for k, n in zip(keys[:2], shape[:2], strict=True))
     return Box(x0, y0, x1 - x0, y1 - y0), tuple(keys)
+
+
+def _with_empty_slices(key: Any, shape: tuple[int, ...]) -> tuple[Any, ...]:
+    """The key with slices of nothing written as such: dask takes the start of [-12::-1] for -11 in 11 pixels."""
+    keys = list(key) if isinstance(key, tuple) else [key]
+    places = [place for place, part in enumerate(keys) if part is Ellipsis]
+    if len(places) > 1 or any(part is None for part in keys):
+        raise IndexError(
+            "a level of a canvas takes at most one ellipsis and no new axes; index the array that it gives"
+        )
+    if places:
+        keys[places[0] : places[0] + 1] = [slice(None)] * (len(shape) - len(keys) + 1)
+    for axis, (part, length) in enumerate(zip(keys, shape, strict=False)):
+        if isinstance(part, slice) and not range(*part.indices(length)):
+            keys[axis] = slice(0, 0)
+    return tuple(keys)
 
 
 def _span(key: Any, length: int) -> tuple[int, int, Any]:

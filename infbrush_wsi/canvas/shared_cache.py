@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import shutil
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
 import zict
 
 from infbrush_wsi.canvas.once import Once
+from infbrush_wsi.errors import OutputError
 
 DISK_BYTES = 16 << 30
 
@@ -57,8 +59,9 @@ class SharedCache(Generic[Value]):
 
         Raises:
             BaseException: whatever `compute` raised, in every thread that waits.
+            OutputError: if the disk is full.
         """
-        with self._lock:
+        with self._locked():
             store = self._store()
             try:
                 known: Value = store[key]
@@ -66,7 +69,7 @@ class SharedCache(Generic[Value]):
             except KeyError:
                 once = self._busy.setdefault(key, Once())
         value = once.get(compute)
-        with self._lock:
+        with self._locked():
             if self._busy.get(key) is once:
                 del self._busy[key]
                 self._store()[key] = value
@@ -82,6 +85,17 @@ class SharedCache(Generic[Value]):
             self._values = None
             if self._folder is not None:
                 shutil.rmtree(self._folder, ignore_errors=True)
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        with self._lock:
+            try:
+                yield
+            except OSError as error:
+                raise OutputError(
+                    f"cannot keep computed pixels in {self._folder}: {error.strerror or error}; free some space, "
+                    "choose another folder (workdir), or keep nothing on disk (limits=CacheLimits(disk=0))"
+                ) from error
 
     def _store(self) -> Any:
         if self._values is None:
