@@ -141,10 +141,10 @@ def test_without_its_halo_a_tile_would_be_wrong(make_pipeline, monkeypatch):
 
 def test_threads_give_the_bytes_of_the_synchronous_scheduler(make_pipeline, paper_like, tmp_path):
     call = {"size": (90, 100), "num_inference_steps": 3, "guidance_scale": 1.5, "tile": 32, "engine": "joint"}
-    reader = make_pipeline(**paper_like)("Normal", **call).reader
+    canvas = make_pipeline(**paper_like)("Normal", **call)
     found = []
     for scheduler in ("synchronous", "threads"):
-        engine = reader._engine(reader.folder, scheduler=scheduler, keep_bytes=800_000)
+        engine = canvas.reader._engine(canvas.reader.folder, scheduler=scheduler, keep_bytes=800_000)
         state = engine.render()
         found.append(state.path.read_bytes())
         state.remove()
