@@ -20,8 +20,10 @@ def messages() -> Console:
 
 
 def error_line(error: Exception) -> None:
-    """Tell the user what went wrong; lines are not broken, so that paths can be copied."""
+    """Tell the user what went wrong and what is added to it; lines are not broken, so that paths can be copied."""
     messages().print(Text(f"error: {error}", style="bold red"), soft_wrap=True)
+    for note in getattr(error, "__notes__", ()):
+        notice(note)
 
 
 def notice(text: str) -> None:

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infbrush_wsi.cli.console import messages
-from infbrush_wsi.cli.generate import write
 from infbrush_wsi.cli.progress import duration
+from infbrush_wsi.cli.rendering import write
 from infbrush_wsi.cli.settings import default_labels
 from infbrush_wsi.cli.train import run_training
 from infbrush_wsi.domain import Box
@@ -149,7 +149,7 @@ class Demo:
                     label, (self.size, self.size), seed=self.seed + number, num_inference_steps=self.steps,
                     guidance_scale=1.0,
                 )  # fmt: skip
-                write(canvas, path, ome_version="0.4")
+                write(canvas, path, version="0.4")
             with self._stage("opening the images again"):
                 pixels = canvas.read_region((0, 0), 0, (self.size, self.size))
                 self.checks += check_store(path, pixels, canvas.mpp if pipe.info.unit == "micrometer" else None)

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import typer
 
+from infbrush_wsi.cli import generate_options as o
+from infbrush_wsi.cli.cluster import check_cluster, cluster
 from infbrush_wsi.cli.console import examples, messages
 from infbrush_wsi.cli.console import out as results
 from infbrush_wsi.cli.options import pair
 from infbrush_wsi.cli.options import size as parsed_size
-from infbrush_wsi.cli.progress import counting, duration
+from infbrush_wsi.cli.painting import Painting, warn_of_miss
+from infbrush_wsi.cli.progress import duration
+from infbrush_wsi.cli.rendering import plan as planned
+from infbrush_wsi.cli.rendering import prepare, remove_plans, write
 from infbrush_wsi.errors import ConfigError, OutputError, OutputExistsError
 
 if TYPE_CHECKING:
@@ -23,94 +29,152 @@ EPILOG = examples(
     "infbrush generate model --out out.ome.zarr --size 2048 --mpp 0.5 --guidance 1.5 --steps 10",
     "infbrush generate model --out out.ome.zarr --size 2048 --ome-version 0.4   (opens in TIAToolbox)",
     "infbrush generate model --out map.ome.zarr --size 2048 --layout nested --origin 500000,4420000 --crs EPSG:26914",
+    "infbrush generate model --out out.ome.zarr --size 8192 --paint areas.geojson --paint-mpp 0.25 "
+    "--classes Tumor=Invasive,Stroma=Benign --background Normal",
+    "infbrush generate model --out out.ome.zarr --size 16384 --scheduler tcp://10.0.0.1:8786",
 )
-IMAGE, SAMPLING, OUTPUT = "Image", "Sampling", "Output"
-Out = Annotated[Path, typer.Option("--out", "-o", help="OME-Zarr to write (.ome.zarr).", rich_help_panel=OUTPUT)]
-SizeText = Annotated[str, typer.Option(help="Width x height in pixels.", rich_help_panel=IMAGE)]
-Mpp = Annotated[
-    float | None, typer.Option(help="Micrometres per pixel.", show_default="the model's", rich_help_panel=IMAGE)
-]
-Resolution = Annotated[
-    float | None, typer.Option(help="Pixel size in CRS units, for models of rasters.", rich_help_panel=IMAGE)
-]
-Condition = Annotated[str | None, typer.Option(help="Class, see infbrush info MODEL.", rich_help_panel=IMAGE)]
-Seed = Annotated[int, typer.Option(help="Of the noise field.", rich_help_panel=IMAGE)]
-Origin = Annotated[str | None, typer.Option(help="x,y of the top left corner in CRS units.", rich_help_panel=IMAGE)]
-Crs = Annotated[str | None, typer.Option(help="CRS of the result.", show_default="the model's", rich_help_panel=IMAGE)]
-Steps = Annotated[int, typer.Option(help="Network evaluations.", rich_help_panel=SAMPLING)]
-Guidance = Annotated[
-    float, typer.Option(help="Classifier-free guidance; 1 is none and half the cost.", rich_help_panel=SAMPLING)
-]
-Scheduler = Annotated[str, typer.Option(help="dpmsolver++ or ddim.", rich_help_panel=SAMPLING)]
-Precision = Annotated[str, typer.Option(help="float32 or bfloat16.", rich_help_panel=SAMPLING)]
-Tile = Annotated[int, typer.Option(help="Side of the tiles evaluated at a time.", rich_help_panel=SAMPLING)]
-Workdir = Annotated[Path | None, typer.Option(help="Folder for scratch files.", rich_help_panel=SAMPLING)]
-OmeVersion = Annotated[str, typer.Option(help="0.5 or 0.4.", rich_help_panel=OUTPUT)]
-Layout = Annotated[
-    str, typer.Option(help="flat for slides, nested for rasters (xarray, rioxarray).", rich_help_panel=OUTPUT)
-]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an OME-Zarr.", rich_help_panel=OUTPUT)]
-Thumbnail = Annotated[Path | None, typer.Option(help="Also write a small PNG.", rich_help_panel=OUTPUT)]
 
 
 def generate(
     model: Annotated[Path, typer.Argument(help="Model directory: --out of infbrush train.", metavar="MODEL")],
-    out: Out,
-    size: SizeText = "1024x1024",
-    mpp: Mpp = None,
-    resolution: Resolution = None,
-    condition: Condition = None,
-    seed: Seed = 0,
-    origin: Origin = None,
-    crs: Crs = None,
-    steps: Steps = 20,
-    guidance: Guidance = 1.5,
-    scheduler: Scheduler = "dpmsolver++",
-    precision: Precision = "float32",
-    tile: Tile = 256,
-    workdir: Workdir = None,
-    ome_version: OmeVersion = "0.5",
-    layout: Layout = "flat",
-    overwrite: Overwrite = False,
-    thumbnail: Thumbnail = None,
+    out: o.Out,
+    size: o.SizeText = "1024x1024",
+    mpp: o.Mpp = None,
+    resolution: o.Resolution = None,
+    condition: o.Condition = None,
+    seed: o.Seed = 0,
+    origin: o.Origin = None,
+    crs: o.Crs = None,
+    paint: o.Paint = None,
+    classes: o.Classes = None,
+    background: o.Background = None,
+    ignore: o.Ignore = None,
+    paint_mpp: o.PaintMpp = None,
+    paint_unit: o.PaintUnit = None,
+    paint_origin: o.PaintOrigin = None,
+    paint_cell: o.PaintCell = None,
+    steps: o.Steps = 20,
+    guidance: o.Guidance = 1.5,
+    sampler: o.SamplerName = "dpmsolver++",
+    precision: o.Precision = "float32",
+    engine: o.Engine = "lazy",
+    halo: o.Halo = "8",
+    frame: o.Frame = None,
+    no_coarse: o.NoCoarse = False,
+    tile: o.Tile = None,
+    scheduler: o.Scheduler = None,
+    workers: o.Workers = None,
+    plan: o.Plan = None,
+    memory_gib: o.MemoryGib = 0.5,
+    workdir: o.Workdir = None,
+    ome_version: o.OmeVersion = "0.5",
+    layout: o.Layout = "flat",
+    chunk: o.Chunk = 512,
+    shard: o.Shard = None,
+    overwrite: o.Overwrite = False,
+    no_resume: o.NoResume = False,
+    thumbnail: o.Thumbnail = None,
 ) -> None:
     """Generate an image and write it as an OME-Zarr pyramid.
 
     The file says that it is synthetic, and by which model, seed and settings it was made. The same call gives the
-    same image.
+    same image. A call that was stopped, killed or failed goes on where it was when it is made again.
     """
-    sampling = {
-        "condition": condition, "size": parsed_size(size), "mpp": mpp, "resolution": resolution, "seed": seed,
-        "num_inference_steps": steps, "guidance_scale": guidance, "scheduler": scheduler, "precision": precision,
-        "tile": tile, "workdir": workdir, "crs": crs, "origin": _origin(origin),
-    }  # fmt: skip
-    _check_outputs(out, ome_version, layout, overwrite, thumbnail)
-    with messages().status("importing torch"):
-        from infbrush_wsi.pipelines.infbrush import InfBrushPipeline
-    pipe = InfBrushPipeline.from_pretrained(model)
-    if condition is None:
-        sampling["guidance_scale"] = 1.0  # there is nothing to guide to, and it would only cost
-    started = time.monotonic()
-    canvas = pipe(**cast(Any, sampling))
-    write(canvas, out, ome_version=ome_version, layout=layout, overwrite=overwrite)
-    if thumbnail is not None:
-        write_thumbnail(canvas, thumbnail)
-    shown = "" if canvas.mpp is None else f", {canvas.mpp:g} µm/px"
-    w, h = canvas.spec.shape.size.w, canvas.spec.shape.h
-    results().print(
-        f"{out}: {w} x {h} px{shown}, {canvas.level_count} levels, {duration(time.monotonic() - started)}",
-        soft_wrap=True,
-    )
+    _Call(dict(locals())).run()
 
 
-def write(canvas: Canvas, out: Path, *, ome_version: str, layout: str = "flat", overwrite: bool = False) -> None:
-    """Render a canvas and write it, each with a progress bar."""
-    with counting("rendering") as report:
-        canvas.render(report)
-    with counting("writing") as report:
-        canvas.write_ome_zarr(
-            out, cast(Any, ome_version), layout=cast(Any, layout), overwrite=overwrite, progress=report
+class _Call:
+    """One call.
+
+    Args:
+        given: values of all options.
+
+    Raises:
+        InfbrushError: one of its kinds, for what can be known to fail before an hour of rendering.
+    """
+
+    def __init__(self, given: Mapping[str, Any]) -> None:
+        self.given = given
+        self.out: Path = given["out"]
+        self.origin = _origin(given["origin"])
+        self.sampling = self._sampling()
+        self.painting = self._painting()
+        _check_outputs(given)
+        check_cluster(given["scheduler"], given["workers"], given["engine"])
+        if given["plan"] is not None and given["engine"] == "joint":
+            raise ConfigError("the joint engine has no plan; leave --plan out, or use --engine lazy")
+
+    def run(self) -> None:
+        """Render and write."""
+        given = self.given
+        with messages().status("importing torch"):
+            from infbrush_wsi.pipelines.infbrush import InfBrushPipeline
+        started = time.monotonic()
+        canvas = self._canvas(InfBrushPipeline.from_pretrained(given["model"]))
+        with cluster(given["scheduler"], given["workers"]) as client:
+            keep = client is not None or not given["no_resume"]
+            prepare(client, canvas, planned(canvas, self.out, given["plan"], keep=keep))
+            write(
+                canvas,
+                self.out,
+                version=given["ome_version"],
+                resume=not given["no_resume"],
+                **{name: given[name] for name in ("layout", "chunk", "shard", "overwrite")},
+            )
+        remove_plans(self.out)
+        if given["thumbnail"] is not None:
+            write_thumbnail(canvas, given["thumbnail"])
+        shown = "" if canvas.mpp is None else f", {canvas.mpp:g} µm/px"
+        w, h = canvas.spec.shape.size.w, canvas.spec.shape.h
+        results().print(
+            f"{self.out}: {w} x {h} px{shown}, {canvas.level_count} levels, {duration(time.monotonic() - started)}",
+            soft_wrap=True,
         )
+
+    def _canvas(self, pipe: Any) -> Canvas:
+        from infbrush_wsi.canvas.lazy import CacheLimits
+
+        condition = self.given["condition"] if self.painting is None else self.painting.layout(pipe)
+        if condition is None:
+            self.sampling["guidance_scale"] = 1.0  # there is nothing to guide to, and it would only cost
+        limits = CacheLimits(memory=round(self.given["memory_gib"] * 2**30))
+        canvas: Canvas = pipe(condition, limits=limits, **self.sampling)
+        if canvas.layout is not None:
+            spacing, shape = canvas.lattice.spacing, canvas.spec.shape
+            warn_of_miss(canvas.layout, (shape.w * spacing.x, shape.h * spacing.y))
+        return canvas
+
+    def _sampling(self) -> dict[str, Any]:
+        given = self.given
+        if not given["memory_gib"] > 0:
+            raise ConfigError(f"--memory-gib must be positive, not {given['memory_gib']}")
+        same = ("mpp", "resolution", "seed", "precision", "tile", "workdir", "crs", "engine", "frame")
+        return {name: given[name] for name in same} | {
+            "size": parsed_size(given["size"]),
+            "num_inference_steps": given["steps"],
+            "guidance_scale": given["guidance"],
+            "scheduler": given["sampler"],
+            "origin": self.origin,
+            "halo": _halo(given["halo"]),
+            "coarse": not given["no_coarse"],
+        }
+
+    def _painting(self) -> Painting | None:
+        given = self.given
+        names = ("classes", "background", "ignore", "paint_mpp", "paint_unit", "paint_origin", "paint_cell")
+        if given["paint"] is None:
+            unused = [f"--{name.replace('_', '-')}" for name in names if given[name] is not None]
+            if unused:
+                raise ConfigError(f"{', '.join(unused)} say how --paint FILE is read; give that too")
+            return None
+        if given["condition"] is not None:
+            raise ConfigError(
+                "give --condition (one class everywhere) or --paint (a layout), not both; see --background"
+            )
+        if given["engine"] == "joint":
+            raise ConfigError("a layout needs --engine lazy")
+        how = {name.removeprefix("paint_"): given[name] for name in names}
+        return Painting(given["paint"], corner=self.origin, **how)
 
 
 def write_thumbnail(canvas: Canvas, path: Path, side: int = 512) -> None:
@@ -124,6 +188,15 @@ def write_thumbnail(canvas: Canvas, path: Path, side: int = 512) -> None:
     write_picture(canvas.thumbnail(side), path, provenance=canvas.provenance, overwrite=True)
 
 
+def _halo(text: str) -> int | Literal["exact"]:
+    if text == "exact":
+        return "exact"
+    try:
+        return int(text)
+    except ValueError as error:
+        raise ConfigError(f"--halo must be a whole number of training pixels or exact, not {text!r}") from error
+
+
 def _origin(text: str | None) -> tuple[float, float] | None:
     if text is None:
         return None
@@ -134,13 +207,14 @@ def _origin(text: str | None) -> tuple[float, float] | None:
         raise ConfigError(f"--origin must be x,y in CRS units, not {text!r}") from error
 
 
-def _check_outputs(out: Path, version: str, layout: str, overwrite: bool, thumbnail: Path | None) -> None:
+def _check_outputs(given: Mapping[str, Any]) -> None:
     """What can be known to fail should fail before an hour of rendering."""
     from infbrush_wsi.writers.layout import StoreLayout
 
-    StoreLayout(cast(Any, version), cast(Any, layout))
-    if out.exists() and not overwrite:
+    StoreLayout(given["ome_version"], cast(Any, given["layout"]), given["chunk"], given["shard"])
+    out: Path = given["out"]
+    if out.exists() and not given["overwrite"]:
         raise OutputExistsError(f"'{out}' exists; choose another name, or add --overwrite")
-    for path in (out, thumbnail):
+    for path in (out, given["thumbnail"], given["plan"]):
         if path is not None and not path.resolve().parent.is_dir():
             raise OutputError(f"'{path}' cannot be written: there is no folder {path.resolve().parent}")

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any, Self
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 
 from infbrush_wsi.cli.console import messages
 
@@ -78,6 +78,29 @@ def _smooth(before: float | None, now: float) -> float:
     return now if before is None else SMOOTHING * before + (1 - SMOOTHING) * now
 
 
+class Pace:
+    """Time left, by the pace of this run: what an earlier one has done counts as done and not as fast."""
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
+        self._started = now()
+        self._first: int | None = None
+
+    def left(self, done: int, total: int) -> float | None:
+        """Seconds; None while nothing is done in this run."""
+        if self._first is None:
+            # What earlier runs have done comes in one call, before this one has done anything.
+            self._first = done if done > 1 else 0
+            self._started = self._now() if self._first else self._started
+        mine = done - self._first
+        return (self._now() - self._started) / mine * (total - done) if mine else None
+
+    @property
+    def earlier(self) -> int:
+        """How much was done before."""
+        return self._first or 0
+
+
 @contextmanager
 def counting(title: str, console: Console | None = None) -> Iterator[Callable[[int, int], None]]:
     """A bar with time left; gives a callback for (done, total).
@@ -87,30 +110,37 @@ def counting(title: str, console: Console | None = None) -> Iterator[Callable[[i
         console: None: stderr.
     """
     chosen = console or messages()
+    pace = Pace()
     if not chosen.is_terminal:
-        yield _plain(title, chosen)
+        yield _plain(title, chosen, pace)
         return
     columns: list[Any] = [
         SpinnerColumn(), TextColumn(f"[bold]{title}"), BarColumn(bar_width=16),
-        TextColumn("{task.completed:.0f}/{task.total:.0f}"), TimeRemainingColumn(compact=True), TextColumn("left"),
+        TextColumn("{task.completed:.0f}/{task.total:.0f}"), TextColumn("{task.fields[line]}"),
     ]  # fmt: skip
     with Progress(*columns, console=chosen) as bar:
-        task = bar.add_task(title, total=1)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+        task = bar.add_task(title, total=1, line="")
+        yield lambda done, total: bar.update(task, completed=done, total=total, line=_line(pace, done, total))
 
 
-def _plain(title: str, console: Console) -> Callable[[int, int], None]:
-    started = told = time.monotonic()
+def _plain(title: str, console: Console, pace: Pace) -> Callable[[int, int], None]:
+    told, known = time.monotonic(), False
 
     def report(done: int, total: int) -> None:
-        nonlocal told
-        now = time.monotonic()
-        if done == total or now - told > PLAIN_SECONDS:
+        nonlocal told, known
+        line, now = _line(pace, done, total), time.monotonic()
+        going_on, known = pace.earlier > 0 and not known, True
+        if done == total or going_on or now - told > PLAIN_SECONDS:
             told = now
-            left = (now - started) / done * (total - done)
-            console.print(f"{title} {done}/{total}, {duration(left)} left", soft_wrap=True)
+            console.print(f"{title} {done}/{total}, {line}", soft_wrap=True)
 
     return report
+
+
+def _line(pace: Pace, done: int, total: int) -> str:
+    left = pace.left(done, total)
+    earlier = f" ({pace.earlier} of an earlier run)" if pace.earlier else ""
+    return f"{'? s' if left is None else duration(left)} left{earlier}"
 
 
 def duration(seconds: float) -> str:
