@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
@@ -56,6 +57,13 @@ def dump_state(state: FrameState) -> bytes:
 
 
 def load_state(data: bytes | bytearray | memoryview) -> FrameState:
-    """Bytes → state."""
-    values: dict[str, Any] = load(bytes(data))
+    """Bytes → state.
+
+    Raises:
+        PlanError: if the bytes are damaged.
+    """
+    try:
+        values: dict[str, Any] = load(bytes(data))
+    except SafetensorError as error:
+        raise PlanError(f"a frame of the plan cannot be read ({error}); make the plan again") from error
     return from_tensors(values)
