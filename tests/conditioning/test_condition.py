@@ -115,3 +115,50 @@ def test_device_moves_everything() -> None:
     assert moved.null.is_meta
     assert moved.labels is not None
     assert moved.labels.is_meta
+
+
+def test_conditions_are_joined_in_their_order_and_rows_without_values_get_zeros() -> None:
+    joined = ConditionBatch.joined([labels(2, 1), ConditionBatch.none(1), labels(3)])
+    assert joined.null.tolist() == [False, False, True, False]
+    assert joined.labels is not None
+    assert joined.labels.tolist() == [2, 1, 0, 3]
+    assert joined.embeddings is None
+    tokens = torch.randn(2, 5, 10)
+    mixed = ConditionBatch.joined(
+        [ConditionBatch.none(1), ConditionBatch(torch.zeros(2, dtype=torch.bool), embeddings=tokens)]
+    )
+    assert mixed.labels is None
+    assert mixed.embeddings is not None
+    assert torch.equal(mixed.embeddings, torch.cat([torch.zeros(1, 5, 10), tokens]))
+    assert ConditionBatch.joined([ConditionBatch.none(2)]).labels is None
+
+
+def test_embeddings_with_other_numbers_of_tokens_cannot_be_joined() -> None:
+    one, other = (ConditionBatch(torch.zeros(1, dtype=torch.bool), embeddings=torch.zeros(1, n, 4)) for n in (1, 3))
+    with pytest.raises(ConditionError, match=r"same shape.*\(1, 4\), \(3, 4\)"):
+        ConditionBatch.joined([one, other])
+
+
+def test_rows_are_selected_in_any_order_and_number() -> None:
+    tokens = torch.randn(3, 2, 4)
+    batch = ConditionBatch(torch.tensor([False, True, False]), torch.tensor([5, 6, 7]), tokens)
+    chosen = batch.select([2, 0, 2, 1])
+    assert chosen.null.tolist() == [False, False, False, True]
+    assert chosen.labels is not None
+    assert chosen.labels.tolist() == [7, 5, 7, 6]
+    assert chosen.embeddings is not None
+    assert torch.equal(chosen.embeddings, tokens[[2, 0, 2, 1]])
+    assert ConditionBatch.none(3).select([1]).labels is None
+
+
+def test_one_unconditional_row_comes_last(by_class: ConditionEmbedder, by_embedding: ConditionEmbedder) -> None:
+    more = labels(2, 1).and_unconditional()
+    assert more.null.tolist() == [False, False, True]
+    vector, _ = by_class(more)
+    torch.testing.assert_close(vector[:2], by_class(labels(2, 1))[0])
+    torch.testing.assert_close(vector[2:], by_class(ConditionBatch.none(1))[0])
+    values = ConditionBatch(torch.zeros(2, dtype=torch.bool), embeddings=torch.randn(2, 3, 10))
+    vector, tokens = by_embedding(values.and_unconditional())
+    assert tokens.shape == (3, 3, 16)
+    torch.testing.assert_close(vector[:2], by_embedding(values)[0])
+    assert ConditionBatch.none(1).and_unconditional().null.tolist() == [True, True]

@@ -66,3 +66,20 @@ def test_moving_keeps_all_parts() -> None:
     assert moved.neighbours.taps.is_meta
     assert moved.to_grid.t_data.is_meta
     assert (moved.grid, moved.extent, moved.neighbours.kernel_size) == (support.grid, support.extent, 7)
+
+
+@pytest.mark.parametrize("transfer", ["splat", "knn"])
+def test_a_window_can_lie_anywhere_on_a_given_grid(transfer: str) -> None:
+    """As the frames of a plan do, whose first grid cell begins before their first pixel."""
+    draw = make_sampler("mixed", window=6).draw(np.random.default_rng(0), SHAPE, 200)
+    grid, offset = GridGeometry(Shape(12, 9), 3.5), (1.25, 0.5)
+    support = scatter_support([draw], SHAPE, Layout(5, 3.5, transfer), grid=grid, offset_yx=offset)
+    coords = draw.index_yx + 0.5 + np.asarray(offset)
+    assert support.grid == grid
+    np.testing.assert_array_equal(support.coords[0].numpy(), coords.astype(np.float32))
+    wanted = splat_matrix(coords, draw.area, grid) if transfer == "splat" else nearest_matrix(coords, grid)
+    np.testing.assert_array_equal(dense(support.to_grid), wanted.toarray())
+    np.testing.assert_array_equal(dense(support.to_points), bilinear_matrix(coords, grid).toarray())
+    plain = scatter_support([draw], SHAPE, Layout(5, 3.5, transfer))
+    for name in ("indptr", "indices", "taps"):
+        assert getattr(support.neighbours, name).equal(getattr(plain.neighbours, name))
