@@ -28,14 +28,14 @@ def seams(canvas: Any) -> dict[str, float]:
         for a, b in ((stage.frames.box((0, i)), stage.frames.box((0, i + 1))) for i in range(stage.frames.shape.w - 1))
     ]
     edges = [at for overlap in overlaps for at in overlap]
-    averaged = averaged_frames(canvas)
+    averaged, period = averaged_frames(canvas), round(stage.pitch)
     ratios = {
-        "tiles_gradient": gradient_ratio(image, range(tile, w, tile)),
-        "tiles_variance": variance_ratio(image, [(b - 3, b + 3) for b in range(tile, w, tile)]),
-        "frames_gradient": gradient_ratio(image, edges),
-        "frames_variance": variance_ratio(image, overlaps),
-        "averaged_gradient": gradient_ratio(averaged, edges),
-        "averaged_variance": variance_ratio(averaged, overlaps),
+        "tiles_gradient": gradient_ratio(image, range(tile, w, tile), period),
+        "tiles_variance": variance_ratio(image, [(b - 3, b + 3) for b in range(tile, w, tile)], period),
+        "frames_gradient": gradient_ratio(image, edges, period),
+        "frames_variance": variance_ratio(image, overlaps, period),
+        "averaged_gradient": gradient_ratio(averaged, edges, period),
+        "averaged_variance": variance_ratio(averaged, overlaps, period),
     }
     found = {name: ratio.value for name, ratio in ratios.items()}
     return found | {f"{name}_error": ratio.error for name, ratio in ratios.items()}

@@ -27,32 +27,38 @@ class Ratio:
     error: float
 
 
-def gradient_ratio(image: Image, borders: Sequence[int]) -> Ratio:
+def gradient_ratio(image: Image, borders: Sequence[int], period: int) -> Ratio:
     """Energy of the step from one pixel to the next over borders (between b - 1 and b) and over all others.
 
     Args:
         image: (h, w, C), square.
         borders: first pixels behind a border, the same for rows and columns.
+        period: of the model's own texture (side of a grid cell in pixels): lines are compared with those at the same
+            place in their cell.
     """
     steps = [(np.diff(image, axis=axis) ** 2).mean(axis=(1 - axis, 2)) for axis in (0, 1)]
-    return _on_over_off(steps, [b - 1 for b in borders if 0 < b < len(image)])
+    return _on_over_off(steps, [b - 1 for b in borders if 0 < b < len(image)], period)
 
 
-def variance_ratio(image: Image, strips: Sequence[tuple[int, int]]) -> Ratio:
-    """Local variance within strips (first, end) of rows and of columns, over that elsewhere."""
+def variance_ratio(image: Image, strips: Sequence[tuple[int, int]], period: int) -> Ratio:
+    """Local variance within strips (first, end) of rows and of columns, over that elsewhere; see `gradient_ratio`."""
     mean = uniform_filter(image, (NEIGHBOURHOOD, NEIGHBOURHOOD, 0), mode="reflect")
     power = uniform_filter(image**2, (NEIGHBOURHOOD, NEIGHBOURHOOD, 0), mode="reflect")
     variance = (power - mean**2).mean(axis=2)
     lines = [at for first, end in strips for at in range(first, end) if 0 <= at < len(image)]
-    return _on_over_off([variance.mean(axis=1 - axis) for axis in (0, 1)], lines)
+    return _on_over_off([variance.mean(axis=1 - axis) for axis in (0, 1)], lines, period)
 
 
-def _on_over_off(lines: Sequence[NDArray[Any]], borders: Sequence[int]) -> Ratio:
+def _on_over_off(lines: Sequence[NDArray[Any]], borders: Sequence[int], period: int) -> Ratio:
     on = np.zeros(len(lines[0]), bool)
     on[list(borders)] = True
-    there = np.concatenate([values[on] for values in lines])
-    elsewhere = np.concatenate([values[~on] for values in lines])
-    # Neighbouring lines are alike, so the scatter is taken between groups of them.
-    groups = [values[on][i :: max(1, on.sum() // 8)].mean() for values in lines for i in range(max(1, on.sum() // 8))]
-    error = np.std(groups) / np.sqrt(len(groups)) / elsewhere.mean()
-    return Ratio(float(there.mean() / elsewhere.mean()), float(error))
+    phase = np.arange(len(on)) % period
+    elsewhere = np.ones(period)
+    for at in range(period):
+        off = ~on & (phase == at)
+        elsewhere[at] = np.mean([values[off].mean() for values in lines]) if off.any() else np.nan
+    relative = np.concatenate([values[on] / elsewhere[phase[on]] for values in lines])
+    relative = relative[np.isfinite(relative)]
+    # Lines a few pixels apart are alike: the scatter is that between sixteen groups of neighbours.
+    groups = [part.mean() for part in np.array_split(relative, min(16, len(relative)))]
+    return Ratio(float(relative.mean()), float(np.std(groups) / np.sqrt(len(groups))))

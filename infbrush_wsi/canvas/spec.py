@@ -15,7 +15,7 @@ FINEST_RATIO = 4.0
 
 ENGINES = ("lazy", "sweep", "joint")
 
-DEFAULT_HALO = 8
+DEFAULT_HALO = 12
 """Training pixels around a tile."""
 
 PRECISIONS = ("float32", "bfloat16")
