@@ -112,6 +112,9 @@ class LazyReader:
         levels = [self.level(k) for k in range(len(self._shapes))]
         large = [k for k, level in enumerate(levels) if k == 0 or max(level.shape.as_tuple()) >= max_side]
         cheap = [k for k in range(large[-1], len(levels)) if levels[k].evaluated <= OVERVIEW_PIXELS]
+        if not cheap and len(self.stages) > 1:  # a giant canvas has no more levels, but stages beyond them
+            own = self.stages[-1].pixels
+            return self.view(own).read(Box(0, 0, own.w, own.h))
         chosen = levels[cheap[0] if cheap else len(levels) - 1]
         return chosen.read(Box(0, 0, chosen.shape.w, chosen.shape.h))
 

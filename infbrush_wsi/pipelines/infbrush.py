@@ -258,7 +258,7 @@ class InfBrushPipeline:
             width, found = self.denoiser.config.embedding_dim, layout.conditions.array
             if found.shape[1] != width:
                 raise ConditionError(f"the grid's embeddings have {found.shape[1]} values, the model takes {width}")
-            rows = torch.from_numpy(np.ascontiguousarray(found, np.float32))[:, None]
+            rows = torch.from_numpy(np.array(found, np.float32))[:, None]
             return ConditionBatch(torch.zeros(len(rows), dtype=torch.bool), embeddings=rows)
         return ConditionBatch.joined([self._condition(condition)[0] for condition in layout.conditions])
 
