@@ -59,6 +59,20 @@ def test_an_error_in_the_network_leaves_no_file_and_a_canvas_that_still_works(ma
     np.testing.assert_array_equal(read(), expected)
 
 
+def test_an_error_in_a_sweep_is_told_and_a_later_read_works(make_pipeline):
+    """A sweep has its plan in the same folder, and a canvas that travelled its model."""
+    pipeline = make_pipeline()
+    call = SMALL | {"engine": "sweep", "num_inference_steps": 2}
+    canvas = pipeline("Normal", **call)
+    canvas.portable()
+    with failing_after(pipeline.denoiser, 4), pytest.raises(RuntimeError, match="the network failed"):
+        canvas.read_region((0, 0), 0, (100, 64))
+    assert not [name for name in files(canvas) if name.endswith(".raw")]
+    assert "model" in files(canvas)
+    expected = pipeline("Normal", **call).read_region((0, 0), 0, (100, 64))
+    np.testing.assert_array_equal(canvas.read_region((0, 0), 0, (100, 64)), expected)
+
+
 def test_an_interrupt_leaves_no_file(make_canvas):
     canvas = make_canvas(**SMALL)
 
