@@ -110,3 +110,14 @@ def exactness(canvas: Any) -> float:
     h, w = canvas.level_shapes[0]
     whole = Box(0, 0, w, h)
     return float(np.abs(level.read_clean(whole) - level.lens.clean(whole)).max())
+
+
+def beside_exact(canvas: Any, exact: Any) -> float:
+    """Gradient energy on the borders of tiles, with the canvas's halo over with the exact one, on the same lines."""
+    energies = []
+    for one in (canvas, exact):
+        h, w = one.level_shapes[0]
+        image = one.read_region((0, 0), 0, (w, h)).astype(np.float64)
+        lines = [b - 1 for b in range(canvas.spec.tile, w, canvas.spec.tile)]
+        energies.append(sum((np.diff(image, axis=a) ** 2).mean(axis=(1 - a, 2))[lines].sum() for a in (0, 1)))
+    return float(energies[0] / energies[1])

@@ -139,9 +139,9 @@ def print_table(results: list[dict[str, Any]]) -> None:
 def main() -> None:
     parser = harness.make_parser(__doc__)
     parser.add_argument("--preset", choices=("small", "tiny"), default="small", help="model (default small)")
-    parser.add_argument("--steps", type=int, default=None, help="measured steps (default 10, quick 2)")
+    parser.add_argument("--steps", type=int, default=None, help="measured steps (default 10, quick 1)")
     options = parser.parse_args()
-    options.steps = options.steps or (2 if options.quick else 10)
+    options.steps = options.steps or (1 if options.quick else 10)
     harness.like_the_command_line()
     load = os.getloadavg()[0]
     context = server()
