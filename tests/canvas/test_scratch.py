@@ -20,7 +20,8 @@ def files(canvas):
     return sorted(path.name for path in canvas.reader.folder.iterdir())
 
 
-def test_after_rendering_only_the_levels_are_left(canvas):
+def test_after_rendering_only_the_levels_are_left(make_canvas):
+    canvas = make_canvas().render()
     assert files(canvas) == ["level-0.raw", "level-1.raw", "level-2.raw"]
     sizes = [(canvas.reader.folder / name).stat().st_size for name in files(canvas)]
     assert sizes == [3 * h * w for h, w in canvas.level_shapes]
