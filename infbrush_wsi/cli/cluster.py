@@ -68,7 +68,9 @@ def _local(workers: int) -> Iterator[Client]:
         n_workers=workers,
         threads_per_worker=1,
         processes=True,
-        dashboard_address=None,
+        dashboard_address="127.0.0.1:0",
+        scheduler_kwargs={"dashboard": False},
+        preload=["infbrush_wsi.cli.worker_preload"],
         memory_limit=MEMORY_LIMIT // workers,
         silence_logs=logging.ERROR,
     )

@@ -153,7 +153,7 @@ def test_processes_of_this_machine_and_a_running_cluster(cli, model, expected, t
     result = cli("generate", model, "--out", tmp_path / "a.ome.zarr", *OPTIONS, "--workers", "2")
     assert result.exit_code == 0, result.output
     same(pixels(tmp_path / "a.ome.zarr"), expected)
-    with distributed.LocalCluster(n_workers=1, threads_per_worker=2, dashboard_address=None) as cluster:
+    with distributed.LocalCluster(n_workers=1, threads_per_worker=2, dashboard_address=":0") as cluster:
         address = cluster.scheduler_address
         result = cli("generate", model, "--out", tmp_path / "b.ome.zarr", *OPTIONS, "--scheduler", address)
     assert result.exit_code == 0, result.output

@@ -26,7 +26,7 @@ def on_cluster(model, target, kill_at, plan=None):
     canvas = RENDERING["make"](InfBrushPipeline.from_pretrained(model))
     calls = []
     with (
-        LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as cluster,
+        LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0") as cluster,
         Client(cluster) as client,
     ):
         prepare_cluster(client, canvas, plan)

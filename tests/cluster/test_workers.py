@@ -18,7 +18,7 @@ from infbrush_wsi.pipelines.worker import prepare_cluster  # noqa: E402 (it need
 
 
 def processes(count):
-    return distributed.LocalCluster(n_workers=count, threads_per_worker=1, processes=True, dashboard_address=None)
+    return distributed.LocalCluster(n_workers=count, threads_per_worker=1, processes=True, dashboard_address=":0")
 
 
 @pytest.fixture(scope="module")
