@@ -10,9 +10,9 @@ The model is 'tiny' with random weights on windows of 128²; with --model a trai
 * write: canvases of 2048² to 16384² (--quick: 512² and 1024²) in frames of 128² are written as OME-Zarr, one sampler
   step, 64 MiB of cache, each in a process of its own. The exponent is that of time against the number of pixels.
 * seams: gradient energy and local variance on the borders of tiles and frames over the same elsewhere, and the same
-  for 'averaged': every frame rendered by itself, overlaps blended afterwards.
+  for 'averaged': every frame rendered by itself, overlaps blended afterwards. 'vs_exact' is the energy on the borders
+  of tiles over that on the same lines with the exact halo.
 * levels: every level as it is computed against the box average of level 0, PSNR.
-  'vs_exact' is the energy on the borders of tiles over that on the same lines with the exact halo.
 * exact: tiles with the exact halo against the whole canvas as one tile, largest difference of T x_0.
 """
 

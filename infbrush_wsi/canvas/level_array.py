@@ -21,7 +21,8 @@ CHUNK = 512
 class LevelArray:
     """uint8 (h, w, C) whose pixels are computed when they are first touched.
 
-    To another process it travels as the canvas's recipe: model, condition, seed and settings, never the network.
+    To another process it travels as a `TravelledLevel` with the canvas's recipe: model, condition, seed and settings,
+    never the network.
 
     Attributes:
         canvas: whose level it is.
@@ -67,9 +68,47 @@ class LevelArray:
         return self.canvas.token, self.level
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _opened, (self.canvas.portable(), self.level)
+        return TravelledLevel, (self.canvas.portable(), self.level, self.shape, self.canvas.token)
 
 
-def _opened(recipe: Any, level: int) -> LevelArray:
-    array: LevelArray = recipe.open().level_array(level)
-    return array
+@dataclass(frozen=True)
+class TravelledLevel:
+    """A level that came from another process. Its canvas is made when pixels are read, where errors can be told.
+
+    Attributes:
+        recipe: of the canvas.
+        level: index in the pyramid.
+        shape: (h, w, C).
+        token: of the canvas.
+    """
+
+    recipe: Any
+    level: int
+    shape: tuple[int, int, int]
+    token: str
+    dtype = np.dtype(np.uint8)
+    ndim = 3
+
+    @property
+    def chunks(self) -> tuple[int, int, int]:
+        """Preferred chunk shape."""
+        return (min(CHUNK, self.shape[0]), min(CHUNK, self.shape[1]), self.shape[2])
+
+    @property
+    def canvas(self) -> Any:
+        """The canvas in this process, made at the first request.
+
+        Raises:
+            CheckpointError, PlanError: if it cannot be made here.
+        """
+        return self.recipe.open()
+
+    def __getitem__(self, key: Any) -> NDArray[np.uint8]:
+        pixels: NDArray[np.uint8] = self.canvas.level_array(self.level)[key]
+        return pixels
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        return np.asarray(self[...], dtype=dtype)
+
+    def __dask_tokenize__(self) -> tuple[str, int]:
+        return self.token, self.level

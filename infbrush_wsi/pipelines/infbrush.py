@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,14 +13,9 @@ from affine import Affine
 from numpy.typing import ArrayLike
 
 from infbrush_wsi.canvas.canvas import Canvas
-from infbrush_wsi.canvas.engine import StepEngine
-from infbrush_wsi.canvas.generator import Generator
-from infbrush_wsi.canvas.joint import JointReader
-from infbrush_wsi.canvas.lazy import CacheLimits, LazyReader
-from infbrush_wsi.canvas.reader import Progress, Reader
+from infbrush_wsi.canvas.lazy import CacheLimits
+from infbrush_wsi.canvas.reader import Progress
 from infbrush_wsi.canvas.spec import DEFAULT_HALO, CanvasSpec, whole_pair
-from infbrush_wsi.canvas.stage import check_stages, make_stages
-from infbrush_wsi.canvas.sweep import Sweep
 from infbrush_wsi.conditioning.condition import ConditionBatch
 from infbrush_wsi.conditioning.layout import EmbeddingGrid, Layout
 from infbrush_wsi.diffusion.process import MollifiedProcess, ProcessConfig
@@ -32,8 +25,8 @@ from infbrush_wsi.errors import CheckpointError, ConditionError, ConfigError, Re
 from infbrush_wsi.models.bundle import ModelBundle
 from infbrush_wsi.models.infbrush import InfBrushDenoiser
 from infbrush_wsi.models.info import ModelInfo
+from infbrush_wsi.pipelines.engines import Engines
 from infbrush_wsi.pipelines.recipe import Recipe
-from infbrush_wsi.points.samplers import CoordinateSampler, make_sampler
 
 DEFAULT_TILE = 256
 """Larger tiles are slower on CPUs: their activations leave the caches."""
@@ -176,7 +169,7 @@ class InfBrushPipeline:
         step_table(make_scheduler(scheduler, self.process.config.schedule), spec.steps, spec.eta)
         return Canvas(
             spec,
-            self._reader(spec, batch, layout, base, limits),
+            Engines(self.denoiser, self.process, self.info).reader(spec, batch, layout, base, limits),
             sigma_px=self.info.sigma * ratio,
             channel_names=self.info.channel_names,
             workdir=None if workdir is None else Path(workdir),
@@ -185,37 +178,6 @@ class InfBrushPipeline:
             recipe=Recipe(self, call),
             progress=progress,
         )
-
-    def _reader(
-        self, spec: CanvasSpec, batch: ConditionBatch, layout: Layout | None, base: float, limits: CacheLimits | None
-    ) -> Callable[[Path], Reader]:
-        if spec.engine == "joint":
-            if layout is not None:
-                raise ConfigError("layouts need the lazy engine")
-            engine = partial(StepEngine, self.denoiser, self.process, spec, batch, self.info.sigma)
-            return partial(JointReader, spec, engine, self.info.sigma * spec.ratio)
-        sampler, density = self._drawing()
-        density = density if spec.plan_density is None else spec.plan_density
-        generator = Generator(self.denoiser, self.process, spec, batch, self.info.sigma, sampler, density, layout)
-        stages = make_stages(spec, base, self.info.spacing, generator.pitch, self.info.window)
-        check_stages(stages, self.denoiser)
-        lazy = partial(LazyReader, generator, stages, limits=limits)
-        if spec.engine == "lazy":
-            return lazy
-
-        def sweep(folder: Path) -> Sweep:
-            return Sweep(lazy(folder / "plan").finest, spec.tile, folder)
-
-        return partial(JointReader, spec, sweep, self.info.sigma * spec.ratio)
-
-    def _drawing(self) -> tuple[CoordinateSampler, float]:
-        """How plans draw their points: as in training."""
-        training = self.info.training
-        name = training.get("sampler", "mixed")
-        options = training.get("config", {}).get("data", {}).get("sampler_options", {})
-        points = training.get("points", round(self.info.window**2 / 4))
-        sampler = make_sampler("uniform" if name == "tissue" else name, **({} if name == "tissue" else options))
-        return sampler, min(1.0, points / self.info.window**2)
 
     def _spacing(self, mpp: float | None, resolution: float | None) -> float:
         if mpp is not None and resolution is not None:

@@ -66,6 +66,9 @@ def test_levels_of_one_canvas_are_opened_as_one_canvas(directory):
 def test_a_process_keeps_a_few_canvases(directory):
     pipeline = InfBrushPipeline.from_pretrained(directory)
     arrays = [opened(pickle.dumps(pipeline(**CALL | {"seed": seed}).level_array(0))) for seed in range(6)]
+    assert not recipe._CANVASES  # nothing is opened before it is read
+    for array in arrays:
+        array[0, 0]
     assert len(recipe._CANVASES) == recipe.KEPT_CANVASES
     assert len({array.canvas.token for array in arrays}) == 6
 
@@ -85,7 +88,7 @@ def test_a_model_that_was_replaced_is_refused(make_pipeline, directory):
     data = pickle.dumps(InfBrushPipeline.from_pretrained(directory)(**CALL).level_array(0))
     make_pipeline(seed=1).save_pretrained(directory)
     with pytest.raises(PlanError, match="another image"):
-        opened(data)
+        opened(data)[0]
     assert not recipe._CANVASES
 
 
@@ -93,7 +96,7 @@ def test_a_model_that_is_gone_is_told(directory):
     data = pickle.dumps(InfBrushPipeline.from_pretrained(directory)(**CALL).level_array(0))
     shutil.rmtree(directory)
     with pytest.raises(CheckpointError, match="no model directory"):
-        opened(data)
+        opened(data)[0]
 
 
 def test_a_canvas_that_no_pipeline_made_cannot_travel(make_pipeline):
