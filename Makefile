@@ -43,7 +43,7 @@ demo: $(STAMP)  ## Train the tiny model on a small slide, generate and report, i
 	$(BIN)/infbrush demo --out $(DEMO_OUT)
 
 bench: $(STAMP)  ## Run the benchmarks; tables on the screen, JSON in benchmarks/results
-	@for script in noise sparse_conv denoiser train_step loader sampling floors plot; do echo "== $$script"; $(BIN)/python benchmarks/$$script.py || exit 1; done
+	@for script in noise sparse_conv denoiser train_step loader sampling canvas floors plot; do echo "== $$script"; $(BIN)/python benchmarks/$$script.py || exit 1; done
 
 clean:  ## Remove caches and the demo's output
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build dist $(DEMO_OUT)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -17,7 +16,7 @@ from infbrush_wsi.canvas.shared_cache import SharedCache
 from infbrush_wsi.canvas.state import read_mirrored
 from infbrush_wsi.canvas.tile import Lens
 from infbrush_wsi.domain import Box, Shape
-from infbrush_wsi.fields._threads import default_threads
+from infbrush_wsi.fields._threads import run_parts
 from infbrush_wsi.fields.wiener import WienerInverse
 
 TileIndex = tuple[int, int]
@@ -106,30 +105,17 @@ class Level:
     def read(self, box: Box) -> NDArray[np.uint8]:
         """A window inside the image; its tiles are computed side by side."""
         wide = box.pad(self.inverse.reach)
-        side_by_side(self.clean.fetch, self.clean.under(wide.clip(self.shape)))
+        run_parts(self.clean.fetch, self.clean.under(wide.clip(self.shape)), None)
         return to_grey(self.inverse.apply_in_order(read_mirrored(self.clean, wide)))
 
     def read_clean(self, box: Box) -> NDArray[np.float32]:
         """T x_0 in a window inside the image."""
-        side_by_side(self.clean.fetch, self.clean.under(box))
+        run_parts(self.clean.fetch, self.clean.under(box), None)
         return np.asarray(self.clean.read(box), np.float32)
 
     def _clean_tile(self, tile: TileIndex) -> Tile:
         key = f"{self.name}/clean/{tile[0]}/{tile[1]}"
         return self.cache.get(key, lambda: self.lens.clean(self.clean.box(tile)))
-
-
-def side_by_side(work: Callable[[TileIndex], Tile], tiles: Iterable[TileIndex]) -> None:
-    """Compute tiles on all cores, unless the caller is itself one of several threads."""
-    todo = list(tiles)
-    threads = min(default_threads(), len(todo))
-    if threads <= 1:
-        for tile in todo:
-            work(tile)
-        return
-    with ThreadPoolExecutor(threads, thread_name_prefix="infbrush-tiles") as pool:
-        for _ in pool.map(work, todo):
-            pass
 
 
 def dump_tile(tile: Tile) -> bytes:

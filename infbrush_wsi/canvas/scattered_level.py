@@ -13,11 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infbrush_wsi.canvas.cloud import Cloud
-from infbrush_wsi.canvas.level import Tile, TileIndex, TileLattice, side_by_side
+from infbrush_wsi.canvas.level import Tile, TileIndex, TileLattice
 from infbrush_wsi.canvas.picture import to_grey
 from infbrush_wsi.canvas.shared_cache import SharedCache
 from infbrush_wsi.canvas.tile import Lens
 from infbrush_wsi.domain import Box, Shape
+from infbrush_wsi.fields._threads import run_parts
 from infbrush_wsi.points.grid import GridGeometry
 from infbrush_wsi.points.transfer import splat_matrix
 
@@ -62,7 +63,7 @@ class ScatteredLevel:
         """A window inside the image, uint8 (h, w, C)."""
         stage = self.lens.stage
         frames = stage.frames.touching(self._nodes(box)) if box.shape.count else []
-        side_by_side(lambda frame: self.lens.plan.state(stage, frame).values.numpy(), frames)
+        run_parts(lambda frame: self.lens.plan.state(stage, frame), frames, None)
         return np.asarray(self.picture.read(box), np.uint8)
 
     def _tile(self, tile: TileIndex) -> Tile:

@@ -30,7 +30,7 @@ def default_threads() -> int:
     return max(1, int(numba.config.NUMBA_NUM_THREADS)) if alone else 1
 
 
-def run_parts(work: Callable[[Part], None], parts: Sequence[Part], threads: int | None) -> None:
+def run_parts(work: Callable[[Part], object], parts: Sequence[Part], threads: int | None) -> None:
     """Call `work` on every part, on at most `threads` threads (None: :func:`default_threads`).
 
     Raises:
