@@ -81,9 +81,14 @@ def _local(workers: int) -> Iterator[Client]:
 @contextmanager
 def _connected(scheduler: str) -> Iterator[Client]:
     from distributed import Client
+    from distributed.comm.addressing import parse_address
+    from distributed.comm.registry import get_backend
 
     where: dict[str, Any] = {"address": scheduler} if "://" in scheduler else {"scheduler_file": scheduler}
     try:
+        if "address" in where:
+            # A client that stumbles over this stays the default one, and all that is computed later waits for it.
+            get_backend(parse_address(scheduler, strict=True)[0])
         client = Client(timeout=CONNECT_SECONDS, **where)
     except (OSError, ValueError) as error:
         raise ConfigError(f"no Dask scheduler answers at {scheduler}: {error}") from error

@@ -111,5 +111,5 @@ def test_a_grid_of_embeddings(make_pipeline):
 def test_layouts_that_the_model_or_the_engine_cannot_follow_are_refused(pipeline):
     with pytest.raises(ConditionError, match="'Benign'"):
         pipeline(halves("Normal", "Benign"))
-    with pytest.raises(ConfigError, match="lazy engine"):
+    with pytest.raises(ConfigError, match="renders no layouts"):
         pipeline(halves("Normal", "Invasive"), engine="joint")

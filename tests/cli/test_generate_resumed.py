@@ -9,6 +9,7 @@ import time
 
 import numpy as np
 import pytest
+from dask.base import get_scheduler
 
 from infbrush_wsi import open_source
 from infbrush_wsi.cli.cluster import check_cluster
@@ -184,6 +185,7 @@ def test_bad_settings_are_one_line_and_write_nothing(cli, model, tmp_path, optio
     assert message in result.stderr
     assert "Traceback" not in result.output
     assert list(tmp_path.iterdir()) == []
+    assert get_scheduler() is None  # nothing computed later waits for a cluster that never was
 
 
 def test_without_dask_distributed_the_extra_is_named(monkeypatch):
