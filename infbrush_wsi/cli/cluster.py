@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from distributed import Client
 
 CONNECT_SECONDS = 20
+LOST_AFTER, RESTART = "distributed.deploy.lost-worker-timeout", "10 minutes"
+"""A killed worker's successor may take longer than Dask's 15 seconds to start on a busy machine, and Dask would give up
+its place for good; without any worker a computation waits for ever."""
 
 
 def check_cluster(scheduler: str | None, workers: int | None, engine: str) -> None:
@@ -60,6 +63,7 @@ def cluster(scheduler: str | None, workers: int | None) -> Iterator[Client | Non
 def _local(workers: int) -> Iterator[Client]:
     import logging
 
+    import dask
     from distributed import Client, LocalCluster
     from distributed.system import MEMORY_LIMIT
 
@@ -74,7 +78,7 @@ def _local(workers: int) -> Iterator[Client]:
         memory_limit=MEMORY_LIMIT // workers,
         silence_logs=logging.ERROR,
     )
-    with processes, Client(processes) as client:
+    with dask.config.set({LOST_AFTER: RESTART}), processes, Client(processes) as client:
         yield client
 
 

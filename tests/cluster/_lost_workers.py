@@ -15,15 +15,16 @@ from pathlib import Path
 import dask
 from distributed import Client, LocalCluster
 
-from infbrush_wsi import InfBrushPipeline
 from infbrush_wsi.errors import OutputError
 from infbrush_wsi.pipelines.worker import prepare_cluster
 
-RENDERING = runpy.run_path(str(Path(__file__).with_name("_killed_rendering.py")))
-
 
 def on_cluster(model, target, kill_at, plan=None):
-    canvas = RENDERING["make"](InfBrushPipeline.from_pretrained(model))
+    # Not above: new workers import this file, and are to load torch as they would elsewhere.
+    from infbrush_wsi import InfBrushPipeline
+
+    rendering = runpy.run_path(str(Path(__file__).with_name("_killed_rendering.py")))
+    canvas = rendering["make"](InfBrushPipeline.from_pretrained(model))
     calls = []
     with (
         LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0") as cluster,
@@ -37,13 +38,15 @@ def on_cluster(model, target, kill_at, plan=None):
                 os.kill(next(iter(client.run(os.getpid).values())), signal.SIGKILL)
 
         try:
-            RENDERING["write"](canvas, target, progress=tell, resume=True)
+            rendering["write"](canvas, target, progress=tell, resume=True)
         except OutputError as error:
             print("failed:", str(error).replace("\n", " "))
         return calls
 
 
 def main(model, folder):
+    # On a busy machine Dask's 15 seconds are not enough for a worker to come back.
+    dask.config.set({"distributed.deploy.lost-worker-timeout": "10 minutes"})
     print(*on_cluster(model, folder / "retried.ome.zarr", (5, 13), folder / "x.plan.safetensors"))
     with dask.config.set({"distributed.scheduler.allowed-failures": 0}):
         print(*on_cluster(model, folder / "failed.ome.zarr", (6,)))

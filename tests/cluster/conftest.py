@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import runpy
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -32,13 +33,21 @@ def pipeline(saved: Path) -> Any:
 
 @pytest.fixture(scope="session")
 def script() -> Callable[..., list[str]]:
-    """Run a script beside this file in a process of its own; gives the lines that it printed."""
+    """Run a script beside this file in a process of its own; gives the lines that it printed.
 
-    def run(name: str, *arguments: object) -> list[str]:
-        command = [sys.executable, str(HERE / name), *map(str, arguments)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=280)
-        assert done.returncode == 0, done.stderr[-4000:]
-        return done.stdout.splitlines()
+    One that takes too long tells where all its threads are.
+    """
+
+    def run(name: str, *arguments: object, seconds: float = 280) -> list[str]:
+        command = [sys.executable, "-u", "-X", "faulthandler", str(HERE / name), *map(str, arguments)]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        try:
+            output, errors = process.communicate(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGABRT)
+            output, errors = process.communicate(timeout=20)
+        assert process.returncode == 0, output + errors[-8000:]
+        return output.splitlines()
 
     return run
 

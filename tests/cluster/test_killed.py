@@ -35,9 +35,10 @@ def test_fifty_kills_at_random_moments(tmp_path, script, saved, tree, whole):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # eight worker processes import torch, two at a time
 def test_a_cluster_may_lose_its_workers(tmp_path, script, saved, tree, whole):
     """Lost chunks are rendered by another worker; where the cluster gives up, the next call goes on."""
-    lines = script("_lost_workers.py", saved, tmp_path)
+    lines = script("_lost_workers.py", saved, tmp_path, seconds=850)
     retried, message, failed, there, resumed = lines
     assert message.startswith("failed: ")
     assert "KilledWorker" in message
