@@ -2,18 +2,47 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 import torch
 
 
+@dataclass
+class _Inside:
+    """Who runs on one thread now, and what torch's number of threads was before the first of them."""
+
+    threads: int = 0
+    usual: int = 0
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+_INSIDE = _Inside()
+_HERE = threading.local()
+
+
 @contextmanager
 def one_torch_thread() -> Iterator[None]:
-    """Run the block's CPU operators on the calling thread; callers run several blocks side by side."""
-    before = torch.get_num_threads()
+    """Run the block's CPU operators on the calling thread; callers run several blocks side by side.
+
+    Torch keeps the number both for each thread and, for threads to come, for the process. A block that ends must not
+    leave behind what it found while another one was running.
+    """
+    if getattr(_HERE, "inside", False):
+        yield
+        return
+    with _INSIDE.lock:
+        if _INSIDE.threads == 0:
+            _INSIDE.usual = torch.get_num_threads()
+        _INSIDE.threads += 1
+    _HERE.inside = True
     torch.set_num_threads(1)
     try:
         yield
     finally:
-        torch.set_num_threads(before)
+        _HERE.inside = False
+        with _INSIDE.lock:
+            _INSIDE.threads -= 1
+            torch.set_num_threads(_INSIDE.usual)
