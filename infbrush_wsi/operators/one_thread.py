@@ -34,8 +34,9 @@ def one_torch_thread() -> Iterator[None]:
         yield
         return
     with _INSIDE.lock:
+        found = torch.get_num_threads()  # of every thread: until it has asked, torch would overwrite what is set here
         if _INSIDE.threads == 0:
-            _INSIDE.usual = torch.get_num_threads()
+            _INSIDE.usual = found
         _INSIDE.threads += 1
     _HERE.inside = True
     torch.set_num_threads(1)
