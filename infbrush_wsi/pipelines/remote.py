@@ -1,7 +1,6 @@
 """A canvas in the tasks of a Dask cluster: its name travels, the workers know how to make it.
 
-A scheduler unpickles the tasks that it hands on, and need have neither the model nor torch; so what is in a task opens
-nothing before a worker asks for pixels. Condition maps and plans, which may be large, do not travel with tasks either.
+Condition maps and plans, which may be large, go to each worker once and not with every task.
 """
 
 from __future__ import annotations
@@ -12,9 +11,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
-
-import numpy as np
-from numpy.typing import NDArray
 
 from infbrush_wsi.errors import PlanError
 
@@ -113,54 +109,21 @@ def find(token: str) -> Canvas:
 
 
 @dataclass(frozen=True)
-class RemoteLevel:
-    """A level of a canvas in a task.
-
-    Attributes:
-        token: of the canvas.
-        level: index in the pyramid.
-        shape: (h, w, C).
-    """
-
-    token: str
-    level: int
-    shape: tuple[int, int, int]
-    dtype = np.dtype(np.uint8)
-    ndim = 3
-
-    def __getitem__(self, key: Any) -> NDArray[np.uint8]:
-        pixels: NDArray[np.uint8] = find(self.token).level_array(self.level)[key]
-        return pixels
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
-        return np.asarray(self[...], dtype=dtype)
-
-    def __dask_tokenize__(self) -> tuple[str, int]:
-        return self.token, self.level
-
-
-@dataclass(frozen=True)
 class RemoteRecipe:
     """Takes the place of a canvas's recipe once a cluster is prepared for it.
 
     Attributes:
         token: of the canvas.
-        shapes: (h, w, C) of its levels.
         original: the recipe whose place it takes; it does not travel.
     """
 
     token: str
-    shapes: tuple[tuple[int, int, int], ...]
     original: Any = None
 
     def portable(self, folder: Path, token: str) -> RemoteRecipe:
         """What travels with tasks."""
         return replace(self, original=None)
 
-    def open(self) -> RemoteRecipe:
-        """Nothing is opened before pixels are read."""
-        return self
-
-    def level_array(self, level: int) -> RemoteLevel:
-        """A level, as `Canvas.level_array`."""
-        return RemoteLevel(self.token, level, self.shapes[level])
+    def open(self) -> Canvas:
+        """See `find`."""
+        return find(self.token)

@@ -90,7 +90,7 @@ def prepare_cluster(client: Client, canvas: Canvas, plan: str | Path | None = No
     file = None if plan is None else _plan(canvas, Path(plan))
     keep_here(canvas)
     client.register_plugin(CanvasPlugin(Expected(canvas.token, recipe, file)))
-    canvas.recipe = RemoteRecipe(canvas.token, _shapes(canvas), canvas.recipe)
+    canvas.recipe = RemoteRecipe(canvas.token, canvas.recipe)
 
 
 def _plan(canvas: Canvas, path: Path) -> Path:
@@ -100,7 +100,3 @@ def _plan(canvas: Canvas, path: Path) -> Path:
     else:
         canvas.save_plan(path)
     return path.resolve()
-
-
-def _shapes(canvas: Canvas) -> tuple[tuple[int, int, int], ...]:
-    return tuple((h, w, len(canvas.channel_names)) for h, w in canvas.level_shapes)

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from infbrush_wsi.errors import CheckpointError, ConfigError, PlanError
-from infbrush_wsi.pipelines.remote import RemoteLevel
 
 distributed = pytest.importorskip("distributed")
 
@@ -120,7 +119,6 @@ def test_what_travels_is_small_and_opens_nothing(client, canvas):
     data = pickle.dumps(canvas.level_array(0))
     assert len(data) < 400
     level = pickle.loads(data)
-    assert isinstance(level, RemoteLevel)
     assert (level.shape, level.dtype, level.ndim) == ((120, 300, 3), np.uint8, 3)
     np.testing.assert_array_equal(level[3:9, 5:8], canvas.level_array(0)[3:9, 5:8])
 
