@@ -19,8 +19,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from infbrush_wsi.domain import Lattice, Shape
-from infbrush_wsi.errors import ConfigError, CorruptSourceError, OutputError, OutputExistsError
+from infbrush_wsi.errors import ConfigError, CorruptSourceError, OutputError, OutputExistsError, RegionError
 from infbrush_wsi.writers import partial_folder, write_ome_zarr
+from infbrush_wsi.writers.pyramid import halve
 
 SHAPE = Shape(203, 330)
 UNITS = 4 * 6 + 2 * 3 + 2 + 1
@@ -272,8 +273,21 @@ def test_another_request_is_refused_and_nothing_is_lost(
 def test_given_levels_are_not_mixed_with_means(interrupted, image, lazy):
     target, _ = interrupted()
     half = lazy(image[::2, ::2])
-    with pytest.raises(OutputError, match="given levels was 1 and is 2"):
+    with pytest.raises(OutputError, match=r"given levels was \[true\] and is \[true, true\]"):
         write([lazy(image), half], target)
+
+
+def test_a_level_that_is_left_out_is_the_mean_of_the_finer_one(tmp_path, image, lazy):
+    third = 255 - image[::4, ::4]
+    target = write([lazy(image), None, lazy(third)], tmp_path / "gap.ome.zarr")
+    root = zarr.open_group(str(target), mode="r")
+    np.testing.assert_array_equal(root["1"][:], halve(image.transpose(2, 0, 1)))
+    np.testing.assert_array_equal(root["2"][:].transpose(1, 2, 0), third)
+
+
+def test_level_zero_cannot_be_left_out(tmp_path, image, lazy):
+    with pytest.raises(RegionError, match="level 0"):
+        write([None, lazy(image)], tmp_path / "none.ome.zarr")
 
 
 def test_overwriting_discards_another_request_and_goes_on_with_the_same(interrupted, image, lazy, counting):
