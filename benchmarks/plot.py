@@ -191,6 +191,8 @@ def main() -> None:
         record = json.loads(path.read_text())
         if name == "canvas":
             record["results"] = record["results"].get("write", [])
+            if not record["results"]:
+                continue
         if name == "sparse_conv":
             draw_sparse(record, options.out)
         elif name == "loader":
