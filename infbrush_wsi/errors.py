@@ -80,4 +80,4 @@ class OutputExistsError(InfbrushError, FileExistsError):
 
 
 class OutputError(InfbrushError, OSError):
-    """An output could not be written; what was begun has been removed."""
+    """An output could not be written; what was begun has been removed, or is kept for a call that goes on with it."""
