@@ -58,7 +58,7 @@ def generate(
     sampler: o.SamplerName = "dpmsolver++",
     precision: o.Precision = "float32",
     engine: o.Engine = "lazy",
-    halo: o.Halo = "8",
+    halo: o.Halo = None,
     frame: o.Frame = None,
     no_coarse: o.NoCoarse = False,
     tile: o.Tile = None,
@@ -101,8 +101,10 @@ class _Call:
         self.painting = self._painting()
         _check_outputs(given)
         check_cluster(given["scheduler"], given["workers"], given["engine"])
-        if given["plan"] is not None and given["engine"] == "joint":
-            raise ConfigError("the joint engine has no plan; leave --plan out, or use --engine lazy")
+        if given["plan"] is not None and given["engine"] != "lazy":
+            raise ConfigError(
+                f"the {given['engine']} engine has no plan to keep; leave --plan out, or use --engine lazy"
+            )
 
     def run(self) -> None:
         """Render and write."""
@@ -149,15 +151,19 @@ class _Call:
         if not given["memory_gib"] > 0:
             raise ConfigError(f"--memory-gib must be positive, not {given['memory_gib']}")
         same = ("mpp", "resolution", "seed", "precision", "tile", "workdir", "crs", "engine", "frame")
-        return {name: given[name] for name in same} | {
-            "size": parsed_size(given["size"]),
-            "num_inference_steps": given["steps"],
-            "guidance_scale": given["guidance"],
-            "scheduler": given["sampler"],
-            "origin": self.origin,
-            "halo": _halo(given["halo"]),
-            "coarse": not given["no_coarse"],
-        }
+        halo = {} if given["halo"] is None else {"halo": _halo(given["halo"])}
+        return (
+            {name: given[name] for name in same}
+            | halo
+            | {
+                "size": parsed_size(given["size"]),
+                "num_inference_steps": given["steps"],
+                "guidance_scale": given["guidance"],
+                "scheduler": given["sampler"],
+                "origin": self.origin,
+                "coarse": not given["no_coarse"],
+            }
+        )
 
     def _painting(self) -> Painting | None:
         given = self.given

@@ -65,12 +65,14 @@ SamplerName = Annotated[str, typer.Option(help="dpmsolver++ or ddim.", rich_help
 Precision = Annotated[str, typer.Option(help="float32 or bfloat16.", rich_help_panel=SAMPLING)]
 Engine = Annotated[
     str,
-    typer.Option(help="lazy: tiles from a plan, any size; joint: the whole image at once, with exact global sums.",
-                 rich_help_panel=SAMPLING),
+    typer.Option(help="lazy: tiles from a plan, any size; sweep: all tiles from a plan, with exact halos; "
+                 "joint: the whole image at once, with exact global sums.", rich_help_panel=SAMPLING),
 ]  # fmt: skip
 Halo = Annotated[
-    str, typer.Option(help="Training pixels rendered around a tile, or exact (slow).", rich_help_panel=SAMPLING)
-]
+    str | None,
+    typer.Option(help="Training pixels rendered around a tile, or exact (slow).",
+                 show_default="the pipeline's", rich_help_panel=SAMPLING),
+]  # fmt: skip
 Frame = Annotated[
     int | None,
     typer.Option(help="Side in training pixels of the frames in which large images are planned.",

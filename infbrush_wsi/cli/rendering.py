@@ -26,7 +26,7 @@ def write(canvas: Canvas, out: Path, **options: Any) -> None:
         out: OME-Zarr.
         options: of `Canvas.write_ome_zarr`.
     """
-    if canvas.spec.engine == "joint":
+    if canvas.spec.engine != "lazy":
         with counting("rendering") as report:
             canvas.render(report)
     elif not canvas.rendered:

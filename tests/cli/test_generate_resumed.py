@@ -12,6 +12,7 @@ import pytest
 from dask.base import get_scheduler
 
 from infbrush_wsi import open_source
+from infbrush_wsi.canvas.spec import DEFAULT_HALO
 from infbrush_wsi.cli.cluster import check_cluster
 from infbrush_wsi.cli.progress import Pace
 from infbrush_wsi.errors import ConfigError, MissingExtraError
@@ -128,14 +129,16 @@ def _broken(self, level=0, chunk=32):
     return lazy.map_blocks(fail, dtype=np.uint8, meta=np.empty((0, 0, 0), np.uint8))
 
 
-@pytest.mark.parametrize("options", [["--engine", "joint"], ["--halo", "exact"], ["--halo", "0", "--tile", "40"]])
+@pytest.mark.parametrize(
+    "options", [["--engine", "joint"], ["--engine", "sweep"], ["--halo", "exact"], ["--halo", "0", "--tile", "40"]]
+)
 def test_engine_and_halo_reach_the_file(cli, model, tmp_path, options):
     out = tmp_path / "out.ome.zarr"
     result = cli("generate", model, "--out", out, "--size", "64", "--steps", "1", *options)
     assert result.exit_code == 0, result.output
     record = json.loads((out / "zarr.json").read_text())["attributes"]["infbrush_wsi"]
-    assert record["engine"] == ("joint" if "joint" in options else "lazy")
-    assert record["halo"] == {"exact": None, "0": 0}.get(options[1], 8)
+    assert record["engine"] == (options[1] if options[0] == "--engine" else "lazy")
+    assert record["halo"] == {"exact": None, "0": 0}.get(options[1], DEFAULT_HALO)
 
 
 def test_large_images_are_planned_in_frames_and_stored_in_shards(cli, model, tmp_path):
