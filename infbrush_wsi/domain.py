@@ -117,6 +117,11 @@ class Box:
         """The part inside a lattice of `shape`."""
         return self.intersect(Box(0, 0, shape.w, shape.h))
 
+    def cells(self, side: float) -> Box:
+        """The cells of a lattice with the same corner that the box touches; `side` is theirs in pixels."""
+        x0, y0 = math.floor(self.x0 / side), math.floor(self.y0 / side)
+        return Box(x0, y0, math.ceil(self.x1 / side) - x0, math.ceil(self.y1 / side) - y0)
+
     def relative_to(self, other: Box) -> Box:
         """The same window in the frame whose origin is `other`'s corner."""
         return replace(self, x0=self.x0 - other.x0, y0=self.y0 - other.y0)

@@ -69,6 +69,20 @@ def test_pad_is_undone_by_the_opposite_pad(box, margin):
     assert pixels(box) <= pixels(grown)
 
 
+@given(boxes, st.sampled_from([1, 3, 4.5, 7, 64]))
+def test_cells_are_those_that_hold_a_pixel_or_a_part_of_one(box, side):
+    if box.empty:
+        return
+    cells = box.cells(side)
+    touched = [
+        (x, y)
+        for x in range(-50, 90)
+        for y in range(-50, 90)
+        if x * side < box.x1 and (x + 1) * side > box.x0 and y * side < box.y1 and (y + 1) * side > box.y0
+    ]
+    assert pixels(cells) == set(touched)
+
+
 @given(boxes, boxes)
 def test_relative_boxes_index_the_window_as_the_whole(a, b):
     whole = np.arange(200 * 200).reshape(200, 200)

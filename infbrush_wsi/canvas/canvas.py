@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from infbrush_wsi.canvas.level_array import CHUNK, LevelArray
+from infbrush_wsi.canvas.level_array import CHUNK, LevelArray, chunks_of
 from infbrush_wsi.canvas.painted import write_layout
 from infbrush_wsi.canvas.picture import pyramid_shapes
 from infbrush_wsi.canvas.reader import Progress, Reader
@@ -191,9 +191,10 @@ class Canvas:
         import dask.array as da
 
         array = self.level_array(level)
-        chunks = (min(chunk, array.shape[0]), min(chunk, array.shape[1]), array.shape[2])
         meta = np.empty((0, 0, 0), np.uint8)
-        lazy: dask.array.Array = da.from_array(array, chunks=chunks, asarray=True, fancy=False, meta=meta)
+        lazy: dask.array.Array = da.from_array(
+            array, chunks=chunks_of(array.shape, chunk), asarray=True, fancy=False, meta=meta
+        )
         return lazy
 
     def to_xarray(self, level: int = 0) -> xarray.DataArray:

@@ -8,7 +8,6 @@ is the one-piece evaluation to rounding, for any tile size. The state lives in f
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,6 +20,8 @@ from dask.delayed import delayed
 from numpy.typing import NDArray
 from torch import Tensor
 
+from infbrush_wsi.canvas.generator import running_in
+from infbrush_wsi.canvas.reader import Progress
 from infbrush_wsi.canvas.spec import CanvasSpec
 from infbrush_wsi.canvas.state import StateArray
 from infbrush_wsi.conditioning.condition import ConditionBatch
@@ -33,7 +34,6 @@ from infbrush_wsi.operators.barrier import Barrier, Program, resume, run_with
 from infbrush_wsi.points.grid import GridGeometry
 from infbrush_wsi.points.support import LatticeSupport
 
-Progress = Callable[[int, int], None]
 TILES_AT_ONCE = 8
 KEEP_BYTES = 2 << 30
 
@@ -135,7 +135,7 @@ class StepEngine:
                     self._finish(box, result, step, number, now, after, past)
                 count.add()
             if barrier is not None:
-                with torch.no_grad(), self._precision():
+                with torch.no_grad(), running_in(self.spec.precision, self.denoiser.device):
                     known.append(barrier.finish(total))
 
     def _map(self, evaluate: Callable[[Box], Any]) -> Iterator[tuple[Box, Any]]:
@@ -156,7 +156,7 @@ class StepEngine:
         waiting: dict[Box, Program],
     ) -> Barrier | Tensor:
         """The network on a tile up to the first unknown global sum, or its output on the tile without halo."""
-        with self._precision():
+        with running_in(self.spec.precision, self.denoiser.device):
             if box in waiting:
                 result = resume(waiting[box], known[-1])
             else:
@@ -215,11 +215,6 @@ class StepEngine:
         """T ξ on a tile, from the field that is the same for every tile and every resolution."""
         field = NoiseField(self.spec.seed, self.denoiser.config.channels, sigma=self.sigma, stream=stream)
         return field.on_lattice((0.0, 0.0), 1.0 / self.spec.ratio, box.shape, first_yx=(box.y0, box.x0))
-
-    def _precision(self) -> Any:
-        if self.spec.precision == "float32":
-            return nullcontext()
-        return torch.autocast(self.denoiser.device.type, getattr(torch, self.spec.precision))
 
 
 class _Counter:

@@ -17,6 +17,7 @@ from infbrush_wsi.conditioning.condition import ConditionBatch
 
 if TYPE_CHECKING:
     from infbrush_wsi.conditioning.layout import Layout
+from infbrush_wsi.diffusion.guidance import guided
 from infbrush_wsi.diffusion.process import MollifiedProcess
 from infbrush_wsi.diffusion.steps import Step, make_scheduler, step_table
 from infbrush_wsi.fields.noise import NoiseField
@@ -129,17 +130,21 @@ class Generator:
         """T x̂_0 (1, N, C) from the state and the network's outputs for the rows of the mixture."""
         output = output.float().cpu()
         if self.guided:
-            conditional, unconditional = mixture.mixed(output[:-1]), output[-1:]
-            output = unconditional + self.spec.guidance_scale * (conditional - unconditional)
+            output = guided(torch.cat([mixture.mixed(output[:-1]), output[-1:]]), self.spec.guidance_scale)
         else:
             output = mixture.mixed(output)
         return self.process.clean(x, output, torch.tensor([step.timestep]))
 
     def precision(self) -> Any:
         """Context in which the network runs."""
-        if self.spec.precision == "float32":
-            return nullcontext()
-        return torch.autocast(self.denoiser.device.type, getattr(torch, self.spec.precision))
+        return running_in(self.spec.precision, self.denoiser.device)
+
+
+def running_in(precision: str, device: torch.device) -> Any:
+    """Context in which a network runs in a precision of `CanvasSpec`."""
+    if precision == "float32":
+        return nullcontext()
+    return torch.autocast(device.type, getattr(torch, precision))
 
 
 def _mixture(present: NDArray[np.int32], weights: NDArray[np.float32]) -> Mixture:

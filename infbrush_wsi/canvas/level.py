@@ -58,16 +58,15 @@ class TileLattice:
             values, at = self.fetch(tile), self.box(tile)
             if out is None:
                 out = np.empty((box.h, box.w, self.channels), values.dtype)
-            y0, x0 = max(at.y0, box.y0), max(at.x0, box.x0)
-            common = Box(x0, y0, min(at.x1, box.x1) - x0, min(at.y1, box.y1) - y0)
+            common = at.intersect(box)
             out[common.relative_to(box).slices] = values[common.relative_to(at).slices]
         assert out is not None  # noqa: S101
         return out
 
 
 @dataclass(frozen=True)
-class Level:
-    """A level computed directly from its stage.
+class TiledLevel:
+    """A level that is put together from canonical tiles.
 
     Attributes:
         name: of the level in the cache.
@@ -86,6 +85,14 @@ class Level:
         """Rows and columns."""
         return self.lens.image
 
+    def _lattice(self, fetch: Callable[[TileIndex], Tile]) -> TileLattice:
+        return TileLattice(self.shape, self.tile, self.lens.generator.channels, fetch)
+
+
+@dataclass(frozen=True)
+class Level(TiledLevel):
+    """A level computed directly from its stage."""
+
     @property
     def evaluated(self) -> int:
         """Pixels or points that the network is evaluated at for the whole level."""
@@ -94,7 +101,7 @@ class Level:
     @cached_property
     def clean(self) -> TileLattice:
         """T x_0, float32."""
-        return TileLattice(self.shape, self.tile, self.lens.generator.channels, self._clean_tile)
+        return self._lattice(self._clean_tile)
 
     @cached_property
     def inverse(self) -> WienerInverse:

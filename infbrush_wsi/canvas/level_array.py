@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 CHUNK = 512
 
 
+def chunks_of(shape: tuple[int, int, int], side: int = CHUNK) -> tuple[int, int, int]:
+    """Chunks of `side` pixels with all bands, no larger than an array (h, w, C)."""
+    return min(side, shape[0]), min(side, shape[1]), shape[2]
+
+
 @dataclass(frozen=True)
 class LevelArray:
     """uint8 (h, w, C) whose pixels are computed when they are first touched.
@@ -52,7 +57,7 @@ class LevelArray:
     @property
     def chunks(self) -> tuple[int, int, int]:
         """Preferred chunk shape."""
-        return (min(CHUNK, self.size.h), min(CHUNK, self.size.w), self.shape[2])
+        return chunks_of(self.shape)
 
     def __getitem__(self, key: Any) -> NDArray[np.uint8]:
         box, local = window_of(key, self.shape)
@@ -92,7 +97,7 @@ class TravelledLevel:
     @property
     def chunks(self) -> tuple[int, int, int]:
         """Preferred chunk shape."""
-        return (min(CHUNK, self.shape[0]), min(CHUNK, self.shape[1]), self.shape[2])
+        return chunks_of(self.shape)
 
     @property
     def canvas(self) -> Any:

@@ -5,7 +5,6 @@ Plan, seed and model are the image: every tile at every level is computed from t
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -82,9 +81,7 @@ class Plan:
         """The next stage's points within a box of training pixels of this one, in its coordinates."""
         above = self.stages[stage.number + 1]
         step = above.factor / stage.factor
-        cell = above.pitch * step
-        y0, x0 = math.floor(box.y0 / cell), math.floor(box.x0 / cell)
-        nodes = Box(x0, y0, math.ceil(box.x1 / cell) - x0, math.ceil(box.y1 / cell) - y0).clip(above.frames.nodes)
+        nodes = box.cells(above.pitch * step).clip(above.frames.nodes)
         clouds = [self.cloud(above, frame) for frame in above.frames.touching(nodes)]
         return Cloud.joined(clouds).scaled(step).inside(box)
 

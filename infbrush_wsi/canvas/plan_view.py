@@ -54,8 +54,7 @@ class Part:
     def of(cls, frames: FrameLattice, frame: FrameIndex, nodes: Box) -> Part:
         """Of frame and window."""
         box = frames.box(frame)
-        y0, x0 = max(box.y0, nodes.y0), max(box.x0, nodes.x0)
-        common = Box(x0, y0, min(box.x1, nodes.x1) - x0, min(box.y1, nodes.y1) - y0)
+        common = box.intersect(nodes)
         weight = torch.from_numpy(frames.weights(frame, common))
         return cls(common.relative_to(nodes).slices, common.relative_to(box).slices, weight)
 

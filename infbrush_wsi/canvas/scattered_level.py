@@ -13,11 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infbrush_wsi.canvas.cloud import Cloud
-from infbrush_wsi.canvas.level import Tile, TileIndex, TileLattice
+from infbrush_wsi.canvas.level import Tile, TiledLevel, TileIndex, TileLattice
 from infbrush_wsi.canvas.picture import to_grey
-from infbrush_wsi.canvas.shared_cache import SharedCache
-from infbrush_wsi.canvas.tile import Lens
-from infbrush_wsi.domain import Box, Shape
+from infbrush_wsi.domain import Box
 from infbrush_wsi.fields._threads import run_parts
 from infbrush_wsi.points.grid import GridGeometry
 from infbrush_wsi.points.transfer import splat_matrix
@@ -29,25 +27,8 @@ MARGIN = 4
 
 
 @dataclass(frozen=True)
-class ScatteredLevel:
-    """A level whose pixels are weighted means of plan points.
-
-    Attributes:
-        name: of the level in the cache.
-        lens: stage and resolution.
-        tile: side of the canonical tiles.
-        cache: of tiles.
-    """
-
-    name: str
-    lens: Lens
-    tile: int
-    cache: SharedCache[Tile]
-
-    @property
-    def shape(self) -> Shape:
-        """Rows and columns."""
-        return self.lens.image
+class ScatteredLevel(TiledLevel):
+    """A level whose pixels are weighted means of plan points."""
 
     @property
     def evaluated(self) -> int:
@@ -57,7 +38,7 @@ class ScatteredLevel:
     @cached_property
     def picture(self) -> TileLattice:
         """Grey values, uint8."""
-        return TileLattice(self.shape, self.tile, self.lens.generator.channels, self._tile)
+        return self._lattice(self._tile)
 
     def read(self, box: Box) -> NDArray[np.uint8]:
         """A window inside the image, uint8 (h, w, C)."""
@@ -84,8 +65,4 @@ class ScatteredLevel:
 
     def _nodes(self, box: Box) -> Box:
         """Nodes under a window with its margin."""
-        scale = self.lens.ratio * self.lens.stage.pitch
-        wide = box.pad(MARGIN)
-        y0, x0 = int(np.floor(wide.y0 / scale)), int(np.floor(wide.x0 / scale))
-        y1, x1 = int(np.ceil(wide.y1 / scale)), int(np.ceil(wide.x1 / scale))
-        return Box(x0, y0, max(x1 - x0, 1), max(y1 - y0, 1)).clip(self.lens.stage.frames.nodes)
+        return box.pad(MARGIN).cells(self.lens.ratio * self.lens.stage.pitch).clip(self.lens.stage.frames.nodes)

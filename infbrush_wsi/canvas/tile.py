@@ -99,6 +99,8 @@ class TileRun:
     ) -> None:
         self.lens, self.box, self.margins, self.first = lens, box, margins, first
         self.number = first
+        self._last: LatticeSupport | None = None
+        self._last_guide: LatticeSupport | None = None
         self.region = self._region(first)
         self.mixture = self._mixture()
         self.rows = lens.generator.rows(self.mixture)
@@ -130,7 +132,7 @@ class TileRun:
     def _clean(self, number: int) -> Tensor:
         """T x̂_0 on the region, (h, w, C)."""
         generator, region = self.lens.generator, self.region
-        support = self._support(region, len(self.rows.null))
+        support = self._support(region)
         x = self.x.reshape(1, -1, generator.channels)
         step = generator.table[number]
         with generator.precision():
@@ -140,14 +142,23 @@ class TileRun:
         clean = generator.clean(x, output, step, self.mixture)
         guide = self.view.guide(number)
         if guide is not None:
-            cells = replace(self._support(region, 1), grid=self.lens.stage.guide_grid, device="cpu")
-            clean = (clean + grid_to_points(guide, cells)).clamp(-1.0, 1.0)
+            clean = (clean + grid_to_points(guide, self._guide_support(region))).clamp(-1.0, 1.0)
         return clean.reshape(region.h, region.w, -1)
 
-    def _support(self, region: Box, rows: int) -> LatticeSupport:
-        lens = self.lens
-        device = lens.generator.denoiser.device
-        return LatticeSupport(region, region, lens.image, lens.ratio, lens.stage.grid, rows, device)
+    def _support(self, region: Box) -> LatticeSupport:
+        """Of the region, with the weights to its nodes; the same as in the last step while the halo stays as it is."""
+        if self._last is None or self._last.box != region:
+            lens, rows = self.lens, len(self.rows.null)
+            device = lens.generator.denoiser.device
+            self._last = LatticeSupport(region, region, lens.image, lens.ratio, lens.stage.grid, rows, device)
+        return self._last
+
+    def _guide_support(self, region: Box) -> LatticeSupport:
+        """The same with the cells of the guidance for nodes, on the CPU."""
+        if self._last_guide is None or self._last_guide.box != region:
+            grid = self.lens.stage.guide_grid
+            self._last_guide = LatticeSupport(region, region, self.lens.image, self.lens.ratio, grid)
+        return self._last_guide
 
     def _region(self, number: int) -> Box:
         return self.box.pad(self.margins[number - self.first]).clip(self.lens.image)

@@ -180,10 +180,8 @@ def _frame_mixture(generator: Generator, stage: Stage, points: FramePoints) -> M
     found = generator.mixture_at(points.absolute * stage.unit)
     if generator.layout is None:
         return found
-    layout, scale = generator.layout, stage.unit / generator.layout.cell
-    first = np.floor(np.asarray([points.pixels.y0, points.pixels.x0]) * scale).astype(int) - 2
-    last = np.ceil(np.asarray([points.pixels.y1, points.pixels.x1]) * scale).astype(int) + 2
-    nodes = Box(int(first[1]), int(first[0]), int(last[1] - first[1]), int(last[0] - first[0]))
+    layout = generator.layout
+    nodes = points.pixels.cells(layout.cell / stage.unit).pad(2)
     present = tuple(int(i) for i in np.unique(layout.index(nodes)))
     if len(present) == 1:
         return Mixture(present)

@@ -10,12 +10,12 @@ from typing import Any
 
 from infbrush_wsi.canvas.engine import StepEngine
 from infbrush_wsi.canvas.generator import Generator
-from infbrush_wsi.canvas.joint import JointReader
 from infbrush_wsi.canvas.lazy import CacheLimits, LazyReader
 from infbrush_wsi.canvas.reader import Reader
 from infbrush_wsi.canvas.spec import CanvasSpec
 from infbrush_wsi.canvas.stage import check_stages, make_stages
 from infbrush_wsi.canvas.sweep import Sweep
+from infbrush_wsi.canvas.whole import WholeReader
 from infbrush_wsi.conditioning.condition import ConditionBatch
 from infbrush_wsi.conditioning.layout import Layout
 from infbrush_wsi.diffusion.process import MollifiedProcess
@@ -60,7 +60,7 @@ class Engines:
             if layout is not None:
                 raise ConfigError("engine='joint' renders no layouts; use 'lazy' or 'sweep'")
             engine = partial(StepEngine, self.denoiser, self.process, spec, batch, self.info.sigma)
-            return partial(JointReader, spec, engine, sigma_px)
+            return partial(WholeReader, spec, engine, sigma_px)
         lazy = self._lazy(spec, batch, layout, base, limits)
         if spec.engine == "lazy":
             return lazy
@@ -68,7 +68,7 @@ class Engines:
         def sweep(folder: Path) -> Sweep:
             return Sweep(lazy(folder / "plan").finest, spec.tile, folder)
 
-        return partial(JointReader, spec, sweep, sigma_px)
+        return partial(WholeReader, spec, sweep, sigma_px)
 
     def _lazy(
         self, spec: CanvasSpec, batch: ConditionBatch, layout: Layout | None, base: float, limits: CacheLimits | None

@@ -1,4 +1,4 @@
-"""The joint engine's pixels: the whole canvas is rendered at the first read, then served from files."""
+"""The pixels of engines that render the whole canvas (joint, sweep): at the first read, then served from files."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from infbrush_wsi.canvas.state import StateArray
 from infbrush_wsi.domain import Box
 
 
-class JointReader:
+class WholeReader:
     """Renders into files, step by step, and reads from them.
 
     Args:
         spec: what to render.
-        engine: makes a `StepEngine` for a folder of scratch files.
+        engine: makes a `StepEngine` or a `Sweep` for a folder of scratch files.
         sigma_px: standard deviation of the mollifier in level-0 pixels.
         folder: of the files.
     """
