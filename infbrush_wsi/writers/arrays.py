@@ -30,7 +30,7 @@ def create_level(
     chunk, unit = store.chunk_shape(Shape(h, w)), store.unit_shape(Shape(h, w))
     # xarray takes a v2 fill value for "missing" and would turn black pixels into NaN.
     fill_value = None if store.zarr_format == 2 and store.layout == "nested" else 0
-    return _create(
+    return create_array(
         root,
         store,
         store.level_path(number),
@@ -53,7 +53,7 @@ def create_variable(
     attributes: Mapping[str, Any],
 ) -> None:
     """A small array in one chunk, filled: a coordinate or a grid mapping."""
-    array = _create(
+    array = create_array(
         root,
         store,
         path,
@@ -67,7 +67,7 @@ def create_variable(
     array[...] = values
 
 
-def _create(
+def create_array(
     root: zarr.Group,
     store: StoreLayout,
     path: str,
@@ -80,6 +80,7 @@ def _create(
     attributes: Mapping[str, Any],
     fill_value: Any,
 ) -> zarr.Array[Any]:
+    """An empty array (no values yet) in the form that its version of Zarr and the readers of it want."""
     if store.zarr_format == 2:
         from numcodecs import Blosc
 

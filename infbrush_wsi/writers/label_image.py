@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from infbrush_wsi import __version__
 from infbrush_wsi.domain import Box, Lattice, Shape, tiles
 from infbrush_wsi.errors import ConfigError, OutputError, RegionError
-from infbrush_wsi.writers.arrays import _create
+from infbrush_wsi.writers.arrays import create_array
 from infbrush_wsi.writers.label_metadata import AXES, ImagePlace, label_attributes, label_transformations
 from infbrush_wsi.writers.layout import StoreLayout, Version
 from infbrush_wsi.writers.provenance import KEY
@@ -186,7 +186,7 @@ def _write(
 def _create_labels(
     group: zarr.Group, form: StoreLayout, number: int, shape: Shape, dtype: LabelType
 ) -> zarr.Array[Any]:
-    return _create(
+    return create_array(
         group,
         form,
         form.level_path(number),
