@@ -4,9 +4,9 @@
 
 The model is 'tiny' with random weights on windows of 128²; with --model a trained one, whose pictures mean something.
 
-* region: a canvas of 100,000² is opened, its thumbnail and random windows of 512² are read. 'cold' computes the frames
-  that a window needs, 'warm' has them from a neighbouring window ('after the plan'); 'stand_alone' is an image of 512²
-  with its own plan, all at the same number of steps, in one process.
+* region: a canvas of 100,000² is opened, its thumbnail and random windows of 512² are read. 'cold' plans the frames
+  that a window needs, 'warm' reads the same window again with its plan but none of its tiles ('after the plan');
+  'stand_alone' is an image of 512² with its own plan, all at the same number of steps, in one process.
 * write: canvases of 2048² to 16384² (--quick: 512² and 1024²) in frames of 128² are written as OME-Zarr, one sampler
   step, 64 MiB of cache, each in a process of its own. The exponent is that of time against the number of pixels.
 * seams: gradient energy and local variance on the borders of tiles and frames over the same elsewhere, and the same
@@ -83,7 +83,6 @@ def compare_windows(pipeline: Any, giant: Any, steps: int, windows: int) -> dict
     for _ in range(windows):
         x, y = (int(v) for v in rng.integers(1000, GIANT - 3000, 2))
         alone = make_canvas(pipeline, 512, steps)
-        # A window beside a cold one, within the same frames as far as they reach, has its plan but none of its tiles.
         todo = {"stand_alone": (alone, 0, 0), "cold": (giant, x, y)}
         for name, (canvas, x0, y0) in todo.items():
             times[name].append(_seconds(lambda canvas=canvas, at=(x0, y0): canvas.read_region(at, 0, (512, 512))))
