@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from infbrush_wsi.errors import BandMismatchError, CheckpointError, ConfigError, RegionError
+from infbrush_wsi.errors import BandMismatchError, ConfigError, RegionError
 from infbrush_wsi.metrics import FeatureExtractor, feature_extractor, feature_names
 
 pytest.importorskip("skimage")
@@ -75,111 +75,19 @@ def test_bad_input_is_told():
 
 
 @pytest.mark.parametrize(
-    ("name", "error", "match"),
+    ("name", "match"),
     [
-        ("nonsense", ConfigError, "known are .*texture"),
-        ("texture:3", ConfigError, "nothing after a colon"),
-        ("texture@x.pth", ConfigError, "no file of weights"),
-        ("random-conv:x", ConfigError, "whole number"),
-        ("timm:no_such_net", ConfigError, "no_such_net"),
-        ("torchvision:no_such_net", ConfigError, "no_such_net"),
-        ("inception@missing.pth", CheckpointError, "missing.pth"),
-        ("torchvision:resnet18@missing.pth", CheckpointError, "missing.pth"),
+        ("nonsense", "known are .*texture"),
+        ("texture:3", "nothing after a colon"),
+        ("texture@x.pth", "no file of weights"),
+        ("random-conv:x", "whole number"),
     ],
 )
-def test_names_that_cannot_be_had(name, error, match):
-    for library in ("timm", "torchvision", "torch_fidelity"):
-        pytest.importorskip(library)
-    with pytest.raises(error, match=match):
+def test_names_that_cannot_be_had(name, match):
+    with pytest.raises(ConfigError, match=match):
         feature_extractor(name)
 
 
 def test_an_unknown_device_is_told():
     with pytest.raises(ConfigError, match="nowhere"):
         feature_extractor("texture", device="nowhere")
-
-
-def test_without_a_network_the_way_out_is_told(tmp_path, monkeypatch):
-    pytest.importorskip("torchvision")
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
-        monkeypatch.setenv(name, "http://127.0.0.1:9")
-    with pytest.raises(CheckpointError, match=r"@PATH.*texture"):
-        feature_extractor("torchvision:resnet18")
-
-
-def test_inception_is_torch_fidelitys(tmp_path, one_thread):
-    torch = pytest.importorskip("torch")
-    fidelity = pytest.importorskip("torch_fidelity.feature_extractor_inceptionv3")
-    path = _random_inception(tmp_path)
-    images = grain(2, 96, 2)
-    reference = fidelity.FeatureExtractorInceptionV3("inception-v3-compat", ["2048"], str(path))
-    (expected,) = reference(torch.from_numpy(images.transpose(0, 3, 1, 2).copy()))
-    made = feature_extractor(f"inception@{path}")
-    assert (made.name, made.dimension, made.input_size) == ("inception", 2048, 299)
-    np.testing.assert_allclose(made(images), expected.numpy(), rtol=1e-5, atol=1e-6)
-
-
-def _random_inception(folder):
-    """A file of random weights: the published ones are not needed to compare two ways through the same network."""
-    import torch
-    from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3 as Network
-
-    torch.manual_seed(0)
-
-    class Untrained(Network):
-        def load_state_dict(self, state, *args, **kwargs):
-            return None
-
-    path = folder / "inception.pth"
-    torch.save({}, path)
-    torch.save(Untrained("inception-v3-compat", ["2048"], str(path)).state_dict(), path)
-    return path
-
-
-@pytest.mark.parametrize("library", ["torchvision:resnet18", "timm:resnet18"])
-def test_networks_with_local_weights_give_pooled_features(library, tmp_path, one_thread):
-    import torch
-
-    kind, name = library.split(":")
-    pytest.importorskip(kind)
-    if kind == "timm":
-        import timm
-
-        network = timm.create_model(name)
-    else:
-        import torchvision
-
-        network = torchvision.models.get_model(name)
-    path = tmp_path / "weights.pth"
-    torch.save(network.state_dict(), path)
-    made = feature_extractor(f"{library}@{path}")
-    assert (made.name, made.dimension, made.input_size) == (library, 512, 224)
-    found = made(grain(2, 224, 2))
-    # The classifier of the whole network, applied to our features, must give the network's own answer.
-    mean, std = (np.array(v, np.float32) for v in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
-    scaled = torch.from_numpy(((grain(2, 224, 2) / np.float32(255) - mean) / std).transpose(0, 3, 1, 2).copy())
-    with torch.inference_mode():
-        expected = network.eval()(scaled)
-        answer = network.fc(torch.from_numpy(found))
-    np.testing.assert_allclose(answer.numpy(), expected.numpy(), rtol=1e-4, atol=1e-4)
-    path.write_bytes(path.read_bytes()[:1000])
-    with pytest.raises(CheckpointError, match="damaged"):
-        feature_extractor(f"{library}@{path}")
-
-
-def test_weights_with_code_in_them_are_not_run(tmp_path):
-    pytest.importorskip("torch_fidelity")
-    import torch
-
-    marker = tmp_path / "ran"
-
-    class Evil:
-        def __reduce__(self):
-            return (open, (str(marker), "w"))
-
-    path = tmp_path / "evil.pth"
-    torch.save({"a": Evil()}, path)
-    with pytest.raises(CheckpointError):
-        feature_extractor(f"inception@{path}")
-    assert not marker.exists()

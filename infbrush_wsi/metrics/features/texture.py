@@ -46,7 +46,7 @@ def texture(spec: FeatureSpec, device: str) -> TextureFeatures:
 
 
 class TextureFeatures:
-    """Wavelet and colour statistics of RGB images of any size from 40 x 40 pixels; float32 (B, 76).
+    """Wavelet and colour statistics of RGB images of any size from 40 x 40 pixels; float32 (B, 72).
 
     Images are taken as they are, at their native resolution: sets of different pixel size differ.
 
