@@ -10,19 +10,27 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from infbrush_wsi.metrics.bootstrap import Bootstrap, Samples
+    from infbrush_wsi.metrics.colour import histograms
+    from infbrush_wsi.metrics.correlation import two_point_covariances
     from infbrush_wsi.metrics.feature_metrics import feature_metrics
     from infbrush_wsi.metrics.features.protocol import FeatureExtractor
     from infbrush_wsi.metrics.features.registry import feature_extractor, feature_names
     from infbrush_wsi.metrics.frechet import SmallSampleWarning, frechet_distance, frechet_distances
     from infbrush_wsi.metrics.gaussian import GaussianStatistics
+    from infbrush_wsi.metrics.image_statistics import ImageStatistics, image_metrics
     from infbrush_wsi.metrics.kernel import kernel_distance, kernel_distances
     from infbrush_wsi.metrics.manifold import manifolds, precision_recall
     from infbrush_wsi.metrics.result import MetricResult
+    from infbrush_wsi.metrics.scale_consistency import scale_consistency
+    from infbrush_wsi.metrics.seam_score import seam_score
+    from infbrush_wsi.metrics.seams import gradient_ratio, variance_ratio
+    from infbrush_wsi.metrics.spectrum import power_spectra
 
 __all__ = [
     "Bootstrap",
     "FeatureExtractor",
     "GaussianStatistics",
+    "ImageStatistics",
     "MetricResult",
     "Samples",
     "SmallSampleWarning",
@@ -31,16 +39,25 @@ __all__ = [
     "feature_names",
     "frechet_distance",
     "frechet_distances",
+    "gradient_ratio",
+    "histograms",
+    "image_metrics",
     "kernel_distance",
     "kernel_distances",
     "manifolds",
+    "power_spectra",
     "precision_recall",
+    "scale_consistency",
+    "seam_score",
+    "two_point_covariances",
+    "variance_ratio",
 ]
 
 _EXPORTS = {
     "Bootstrap": "infbrush_wsi.metrics.bootstrap",
     "FeatureExtractor": "infbrush_wsi.metrics.features.protocol",
     "GaussianStatistics": "infbrush_wsi.metrics.gaussian",
+    "ImageStatistics": "infbrush_wsi.metrics.image_statistics",
     "MetricResult": "infbrush_wsi.metrics.result",
     "Samples": "infbrush_wsi.metrics.bootstrap",
     "SmallSampleWarning": "infbrush_wsi.metrics.frechet",
@@ -49,10 +66,18 @@ _EXPORTS = {
     "feature_names": "infbrush_wsi.metrics.features.registry",
     "frechet_distance": "infbrush_wsi.metrics.frechet",
     "frechet_distances": "infbrush_wsi.metrics.frechet",
+    "gradient_ratio": "infbrush_wsi.metrics.seams",
+    "histograms": "infbrush_wsi.metrics.colour",
+    "image_metrics": "infbrush_wsi.metrics.image_statistics",
     "kernel_distance": "infbrush_wsi.metrics.kernel",
     "kernel_distances": "infbrush_wsi.metrics.kernel",
     "manifolds": "infbrush_wsi.metrics.manifold",
+    "power_spectra": "infbrush_wsi.metrics.spectrum",
     "precision_recall": "infbrush_wsi.metrics.manifold",
+    "scale_consistency": "infbrush_wsi.metrics.scale_consistency",
+    "seam_score": "infbrush_wsi.metrics.seam_score",
+    "two_point_covariances": "infbrush_wsi.metrics.correlation",
+    "variance_ratio": "infbrush_wsi.metrics.seams",
 }
 
 
