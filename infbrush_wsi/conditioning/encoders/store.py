@@ -1,0 +1,239 @@
+"""Reads stored embeddings: grids, means over a region, layouts, and random samples."""
+
+from __future__ import annotations
+
+import math
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from infbrush_wsi.conditioning.encoders.settings import KEY, VERSION, StoredSlide, StoreSettings
+from infbrush_wsi.conditioning.encoders.slide_writer import COMPLETE, EMBEDDINGS, SLIDE, TISSUE
+from infbrush_wsi.conditioning.layout.condition import match_class
+from infbrush_wsi.conditioning.layout.grid import EmbeddingGrid, Outside
+from infbrush_wsi.domain import Box, Shape
+from infbrush_wsi.errors import ConditionError, ConfigError, RegionError
+
+SETTINGS, SLIDES, STATE, SKIPPED = "settings", "slides", "state", "skipped"
+MAX_BYTES = 1 << 31
+
+Pair = tuple[float, float]
+
+
+class EmbeddingStore:
+    """The embeddings of a collection of images.
+
+    Regions are given as OpenSlide has them, but in the store's unit: ``location=(x, y)`` of the top left corner from
+    the image's own, y downwards, and ``size=(w, h)``. The object pickles as its path.
+
+    Args:
+        path: as `write_embeddings` made it.
+        partial: read what is complete of a store that is still being written.
+
+    Attributes:
+        path: as given.
+        settings: encoder, pixel size, unit, tile and stride.
+        slides: the images, in the order of their keys.
+
+    Raises:
+        ConditionError: if it is no store of embeddings, damaged, or not complete.
+    """
+
+    def __init__(self, path: str | Path, *, partial: bool = False) -> None:
+        self.path = Path(path)
+        self._partial = partial
+        attributes = dict(self._root.attrs)
+        self.settings = StoreSettings.from_dict(attributes.get(SETTINGS), str(path))
+        if attributes.get(STATE) != COMPLETE and not partial:
+            raise ConditionError(f"the store of embeddings '{path}' is not complete; the call that began it goes on")
+        found = [dict(group.attrs) for _, group in sorted(self._root[SLIDES].groups())]
+        self.slides = tuple(
+            StoredSlide.from_dict(entry.get(SLIDE), str(path)) for entry in found if entry.get(COMPLETE)
+        )
+        self._present: dict[str, NDArray[np.bool_]] = {}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _reopened, (self.path, self._partial)
+
+    def __repr__(self) -> str:
+        """Path, number of images and encoder."""
+        return f"<EmbeddingStore '{self.path}' {len(self.slides)} images, {self.settings.encoder.name}>"
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Labels that occur, sorted."""
+        return tuple(sorted({slide.label for slide in self.slides if slide.label is not None}))
+
+    def slide(self, which: str) -> StoredSlide:
+        """An image by its key, or by the name of its file if only one has it.
+
+        Raises:
+            ConditionError: if there is none, or several.
+        """
+        found = [slide for slide in self.slides if which in (slide.key, slide.name)]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            keys = ", ".join(slide.key for slide in found)
+            raise ConditionError(
+                f"'{self.path}' holds {len(found)} images named {which!r}; name one by its key: {keys}"
+            )
+        shown = ", ".join(slide.name for slide in self.slides[:5]) + (" ..." if len(self.slides) > 5 else "")
+        raise ConditionError(f"'{self.path}' holds no image {which!r}; it holds {shown}")
+
+    def present(self, which: str) -> NDArray[np.bool_]:
+        """Which cells have an embedding, bool (rows, columns); the others have no tissue."""
+        key = self.slide(which).key
+        if key not in self._present:
+            self._present[key] = np.asarray(self._array(key, TISSUE)[...] >= self.settings.min_tissue)
+        return self._present[key]
+
+    def grid(self, which: str, location: Pair | None = None, size: Pair | None = None) -> NDArray[np.float32]:
+        """Embeddings of the cells of a region, float32 (rows, columns, D); not a number where there is no tissue.
+
+        Args:
+            which: key or name of the image.
+            location: of the region; it is moved to the nearest border of a cell. None: the image's corner.
+            size: of the region, taken to the nearest number of cells, at least one; None: what is left of the image.
+
+        Raises:
+            RegionError: if the region lies outside the image or is too large for memory.
+        """
+        slide = self.slide(which)
+        box = self._cells(slide, location or (0.0, 0.0), size)
+        if box.shape.count * self.settings.encoder.dimension * 4 > MAX_BYTES:
+            raise RegionError(f"{box.w} x {box.h} embeddings will not fit in memory; ask for smaller regions")
+        return np.asarray(self._array(slide.key, EMBEDDINGS)[box.slices], np.float32)
+
+    def layout(
+        self, which: str, location: Pair | None = None, size: Pair | None = None, outside: Outside = "edge"
+    ) -> EmbeddingGrid:
+        """The same as a layout, a condition of `InfBrushPipeline`: more like this region.
+
+        Cells without tissue get the embedding of the nearest one that has one: no embedding means glass.
+
+        Args:
+            which: key or name of the image.
+            location: of the region, see `grid`.
+            size: of the region, see `grid`.
+            outside: what the layout has beyond the region, see `EmbeddingGrid`.
+
+        Raises:
+            ConditionError: if the region has no tissue at all.
+            RegionError: as `grid`.
+        """
+        from scipy import ndimage
+
+        values = self.grid(which, location, size)
+        missing = ~np.isfinite(values[..., 0])
+        if missing.all():
+            raise ConditionError(f"the region of {self.slide(which).name} has no tile with tissue; choose another one")
+        if missing.any():
+            nearest = ndimage.distance_transform_edt(missing, return_distances=False, return_indices=True)
+            values = values[tuple(nearest)]
+        return EmbeddingGrid(values, self.settings.cell, outside)
+
+    def mean(self, which: str, location: Pair, size: Pair) -> NDArray[np.float32] | None:
+        """Mean embedding of a region, float32 (D,), cells by the area that they share with it.
+
+        Of length 1 if the encoder's are. None if no cell in the region has tissue: which is a condition too.
+
+        Raises:
+            RegionError: if the region is empty or lies outside the image.
+        """
+        slide, cell = self.slide(which), self.settings.cell
+        _check_pair(location, size)
+        rows, down = _overlap(location[1], size[1], cell, slide.rows)
+        columns, right = _overlap(location[0], size[0], cell, slide.columns)
+        if not (len(down) and len(right)):
+            raise RegionError(f"the region at {location} of size {size} lies outside {slide.name}")
+        values = np.asarray(self._array(slide.key, EMBEDDINGS)[rows, columns], np.float64)
+        weight = np.outer(down, right) * self.present(slide.key)[rows, columns]
+        if not weight.sum() > 0:
+            return None
+        mean: NDArray[np.float64] = np.einsum("ij,ijd->d", weight, np.nan_to_num(values)) / weight.sum()
+        if self.settings.encoder.unit_length:
+            mean /= max(float(np.linalg.norm(mean)), 1e-12)
+        return mean.astype(np.float32)
+
+    def sample(self, seed: int, n: int, label: str | None = None) -> NDArray[np.float32]:
+        """Embeddings of tiles drawn at random from all images, float32 (n, D): conditions as the data has them.
+
+        Every tile with tissue is as likely as any other, and none is drawn twice while there are enough.
+
+        Args:
+            seed: the same gives the same.
+            n: how many.
+            label: only from images of this class.
+
+        Raises:
+            ConditionError: if the class is not known, or the store is empty.
+            ConfigError: if the seed or the number is negative.
+        """
+        if seed < 0 or n < 0:
+            raise ConfigError(f"seed and number of samples must not be negative, not {seed} and {n}")
+        wanted = None if label is None else match_class(label, self.classes, f"the sample from '{self.path}'")
+        slides = [slide for slide in self.slides if wanted is None or slide.label == wanted]
+        ends = np.cumsum([slide.embedded for slide in slides])
+        if not len(ends):
+            raise ConditionError(f"'{self.path}' holds no images to draw from")
+        total = int(ends[-1])
+        drawn = np.random.default_rng(seed).choice(total, n, replace=n > total)
+        out = np.empty((n, self.settings.encoder.dimension), np.float32)
+        belongs = np.searchsorted(ends, drawn, side="right")
+        for number in np.unique(belongs):
+            rows = np.flatnonzero(belongs == number)
+            cells = np.argwhere(self.present(slides[number].key))[drawn[rows] - ends[number] + slides[number].embedded]
+            array = self._array(slides[number].key, EMBEDDINGS)
+            out[rows] = array.get_coordinate_selection((cells[:, :1], cells[:, 1:], np.arange(out.shape[1])[None]))
+        return out
+
+    @cached_property
+    def _root(self) -> Any:
+        import zarr
+
+        try:
+            root = zarr.open_group(str(self.path), mode="r", zarr_format=3, use_consolidated=False)
+        except (OSError, ValueError, KeyError) as error:
+            raise ConditionError(
+                f"there is no store of embeddings at '{self.path}'; make it with infbrush embed"
+            ) from error
+        if root.attrs.get(KEY) != VERSION or SLIDES not in root:
+            raise ConditionError(f"'{self.path}' holds no embeddings of this version; make it with infbrush embed")
+        return root
+
+    def _array(self, key: str, name: str) -> Any:
+        return self._root[f"{SLIDES}/{key}/{name}"]
+
+    def _cells(self, slide: StoredSlide, location: Pair, size: Pair | None) -> Box:
+        cell = self.settings.cell
+        _check_pair(location, size or (cell, cell))
+        x0, y0 = (math.floor(value / cell + 0.5) for value in location)
+        # What is left of the image ends with its last cells, of which it may have a part only.
+        w, h = (slide.columns - x0, slide.rows - y0)
+        if size is not None:
+            w, h = (max(1, math.floor(value / cell + 0.5)) for value in size)
+        box = Box(x0, y0, w, h).clip(Shape(slide.rows, slide.columns))
+        if box.empty:
+            raise RegionError(f"the region at {location} of size {size} lies outside {slide.name}")
+        return box
+
+
+def _reopened(path: Path, partial: bool) -> EmbeddingStore:
+    return EmbeddingStore(path, partial=partial)
+
+
+def _check_pair(location: Pair, size: Pair) -> None:
+    if not all(math.isfinite(value) for value in (*location, *size)) or min(size) <= 0:
+        raise RegionError(f"a region needs a finite location and a positive size, not {location} and {size}")
+
+
+def _overlap(start: float, length: float, cell: float, count: int) -> tuple[slice, NDArray[np.float64]]:
+    """The cells along one axis that an interval touches, and how much of each."""
+    first = max(0, math.floor(start / cell))
+    last = min(count, math.ceil((start + length) / cell))
+    edges = np.clip(np.arange(first, max(first, last) + 1) * cell, start, start + length)
+    return slice(first, max(first, last)), np.diff(edges)
