@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from infbrush_wsi.metrics.bootstrap import Bootstrap, Samples
     from infbrush_wsi.metrics.colour import histograms
+    from infbrush_wsi.metrics.comparison import Evaluation, evaluate
     from infbrush_wsi.metrics.correlation import two_point_covariances
-    from infbrush_wsi.metrics.feature_metrics import feature_metrics
+    from infbrush_wsi.metrics.crops import CropRule
+    from infbrush_wsi.metrics.distances import feature_metrics
     from infbrush_wsi.metrics.features.protocol import FeatureExtractor
     from infbrush_wsi.metrics.features.registry import feature_extractor, feature_names
     from infbrush_wsi.metrics.frechet import SmallSampleWarning, frechet_distance, frechet_distances
@@ -21,19 +23,25 @@ if TYPE_CHECKING:
     from infbrush_wsi.metrics.kernel import kernel_distance, kernel_distances
     from infbrush_wsi.metrics.manifold import manifolds, precision_recall
     from infbrush_wsi.metrics.result import MetricResult
-    from infbrush_wsi.metrics.scale_consistency import scale_consistency
-    from infbrush_wsi.metrics.seam_score import seam_score
+    from infbrush_wsi.metrics.sampling import Sampler, SampleTable, sample_features
+    from infbrush_wsi.metrics.scales import scale_consistency
     from infbrush_wsi.metrics.seams import gradient_ratio, variance_ratio
     from infbrush_wsi.metrics.spectrum import power_spectra
+    from infbrush_wsi.metrics.tile_borders import seam_score
 
 __all__ = [
     "Bootstrap",
+    "CropRule",
+    "Evaluation",
     "FeatureExtractor",
     "GaussianStatistics",
     "ImageStatistics",
     "MetricResult",
+    "SampleTable",
+    "Sampler",
     "Samples",
     "SmallSampleWarning",
+    "evaluate",
     "feature_extractor",
     "feature_metrics",
     "feature_names",
@@ -47,6 +55,7 @@ __all__ = [
     "manifolds",
     "power_spectra",
     "precision_recall",
+    "sample_features",
     "scale_consistency",
     "seam_score",
     "two_point_covariances",
@@ -55,14 +64,19 @@ __all__ = [
 
 _EXPORTS = {
     "Bootstrap": "infbrush_wsi.metrics.bootstrap",
+    "CropRule": "infbrush_wsi.metrics.crops",
+    "Evaluation": "infbrush_wsi.metrics.comparison",
     "FeatureExtractor": "infbrush_wsi.metrics.features.protocol",
     "GaussianStatistics": "infbrush_wsi.metrics.gaussian",
     "ImageStatistics": "infbrush_wsi.metrics.image_statistics",
     "MetricResult": "infbrush_wsi.metrics.result",
+    "SampleTable": "infbrush_wsi.metrics.sampling",
+    "Sampler": "infbrush_wsi.metrics.sampling",
     "Samples": "infbrush_wsi.metrics.bootstrap",
     "SmallSampleWarning": "infbrush_wsi.metrics.frechet",
+    "evaluate": "infbrush_wsi.metrics.comparison",
     "feature_extractor": "infbrush_wsi.metrics.features.registry",
-    "feature_metrics": "infbrush_wsi.metrics.feature_metrics",
+    "feature_metrics": "infbrush_wsi.metrics.distances",
     "feature_names": "infbrush_wsi.metrics.features.registry",
     "frechet_distance": "infbrush_wsi.metrics.frechet",
     "frechet_distances": "infbrush_wsi.metrics.frechet",
@@ -74,8 +88,9 @@ _EXPORTS = {
     "manifolds": "infbrush_wsi.metrics.manifold",
     "power_spectra": "infbrush_wsi.metrics.spectrum",
     "precision_recall": "infbrush_wsi.metrics.manifold",
-    "scale_consistency": "infbrush_wsi.metrics.scale_consistency",
-    "seam_score": "infbrush_wsi.metrics.seam_score",
+    "sample_features": "infbrush_wsi.metrics.sampling",
+    "scale_consistency": "infbrush_wsi.metrics.scales",
+    "seam_score": "infbrush_wsi.metrics.tile_borders",
     "two_point_covariances": "infbrush_wsi.metrics.correlation",
     "variance_ratio": "infbrush_wsi.metrics.seams",
 }

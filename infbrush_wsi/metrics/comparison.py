@@ -1,0 +1,123 @@
+"""Real images against generated ones: every distance under every rule."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from infbrush_wsi.errors import ConfigError
+from infbrush_wsi.metrics.bootstrap import Bootstrap, Samples
+from infbrush_wsi.metrics.crops import CropRule
+from infbrush_wsi.metrics.distances import feature_metrics
+from infbrush_wsi.metrics.features.protocol import FeatureExtractor
+from infbrush_wsi.metrics.features.registry import DEFAULT_FEATURES, feature_extractor
+from infbrush_wsi.metrics.image_statistics import ImageStatistics, image_metrics
+from infbrush_wsi.metrics.result import MetricResult
+from infbrush_wsi.metrics.sampling import Images, SampleTable, sample_features
+
+DEFAULT_RULES = (CropRule("crop"), CropRule("whole"))
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """All results of a comparison, and what plots are made of.
+
+    Attributes:
+        results: in a fixed order.
+        statistics: of real and generated crops, under the first rule that takes crops; None without one.
+        skipped: path and reason of images that were left out, by set.
+    """
+
+    results: tuple[MetricResult, ...]
+    statistics: tuple[ImageStatistics, ImageStatistics] | None = None
+    skipped: Mapping[str, tuple[tuple[str, str], ...]] = field(default_factory=dict)
+
+    def __getitem__(self, name: str) -> MetricResult:
+        """A result by name.
+
+        Raises:
+            KeyError: if there is none.
+        """
+        found = {result.name: result for result in self.results}
+        return found[name]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data."""
+        return {
+            "results": [result.to_json() for result in self.results],
+            "skipped": {name: [list(entry) for entry in entries] for name, entries in self.skipped.items()},
+        }
+
+
+def evaluate(
+    real: Images,
+    generated: Images,
+    *,
+    features: str | FeatureExtractor = DEFAULT_FEATURES,
+    rules: Sequence[CropRule] = DEFAULT_RULES,
+    bootstrap: Bootstrap | None = None,
+    stain: bool = True,
+    bands: Sequence[int] | None = None,
+    device: str = "cpu",
+) -> Evaluation:
+    """Compare two sets of images.
+
+    Args:
+        real: a collection (see `infbrush_wsi.sources.collect`) or open sources.
+        generated: the same of the generated images.
+        features: name of a feature network (see `feature_extractor`) or the network itself.
+        rules: which samples are taken; each gives distances named after its kind: 'crop_frechet', 'whole_kernel', ...
+            Spectra, correlations and colours are those of the first rule that takes crops.
+        bootstrap: of images, not of crops, as those of one image are alike; None for the default.
+        stain: whether stains are compared, which makes sense for stained tissue only.
+        bands: 1-based bands of images with more than three channels.
+        device: torch device of the feature network.
+
+    Returns:
+        The results.
+
+    Raises:
+        ConfigError: if there is no rule or a name is not known, or two rules are of one kind.
+        DatasetError: if a set gives too few samples.
+        CheckpointError: if the network's weights cannot be had.
+    """
+    kinds = [rule.kind for rule in rules]
+    if not rules or len(set(kinds)) < len(kinds):
+        raise ConfigError(f"an evaluation needs one rule of each kind that it takes, not {kinds}")
+    extractor = feature_extractor(features, device=device) if isinstance(features, str) else features
+    how = bootstrap or Bootstrap()
+    found: list[MetricResult] = []
+    statistics: tuple[ImageStatistics, ImageStatistics] | None = None
+    skipped: dict[str, tuple[tuple[str, str], ...]] = {}
+    for rule in rules:
+        pair = (ImageStatistics(stain), ImageStatistics(stain)) if statistics is None and rule.kind != "whole" else None
+        tables = [
+            sample_features(images, rule, extractor, statistics=pair[side] if pair else None, bands=bands)
+            for side, images in enumerate((real, generated))
+        ]
+        samples = Samples(tables[0].image, tables[1].image)
+        said = _settings(extractor, rule, tables)
+        both = tables[0].features, tables[1].features
+        prefix = f"{rule.kind}_"
+        found += feature_metrics(*both, samples=samples, bootstrap=how, prefix=prefix, settings=said)
+        if pair is not None:
+            statistics = pair
+            crops = {key: said[key] for key in ("rule", "images", "skipped")}
+            found += image_metrics(*pair, samples=samples, bootstrap=how, settings=crops)
+        for name, table in zip(("real", "generated"), tables, strict=True):
+            skipped[f"{name} {rule.kind}"] = tuple((entry.path, entry.reason) for entry in table.skipped)
+    return Evaluation(tuple(found), statistics, skipped)
+
+
+def _settings(extractor: FeatureExtractor, rule: CropRule, tables: Sequence[SampleTable]) -> dict[str, Any]:
+    names = ("real", "generated")
+    return {
+        "features": extractor.name,
+        "weights": extractor.weight_hash,
+        "dimension": extractor.dimension,
+        "input_size": extractor.input_size,
+        "rule": rule.describe(),
+        "images": {name: table.images for name, table in zip(names, tables, strict=True)},
+        "skipped": {name: len(table.skipped) for name, table in zip(names, tables, strict=True)},
+    }
