@@ -16,6 +16,7 @@ from infbrush_wsi.conditioning.layout.condition import match_class
 from infbrush_wsi.conditioning.layout.grid import EmbeddingGrid, Outside
 from infbrush_wsi.domain import Box, Shape
 from infbrush_wsi.errors import ConditionError, ConfigError, RegionError
+from infbrush_wsi.sources.collection import Skipped
 
 SETTINGS, SLIDES, STATE, SKIPPED = "settings", "slides", "state", "skipped"
 MAX_BYTES = 1 << 31
@@ -37,6 +38,7 @@ class EmbeddingStore:
         path: as given.
         settings: encoder, pixel size, unit, tile and stride.
         slides: the images, in the order of their keys.
+        skipped: images that the last call left out, and why.
 
     Raises:
         ConditionError: if it is no store of embeddings, damaged, or not complete.
@@ -49,6 +51,7 @@ class EmbeddingStore:
         self.settings = StoreSettings.from_dict(attributes.get(SETTINGS), str(path))
         if attributes.get(STATE) != COMPLETE and not partial:
             raise ConditionError(f"the store of embeddings '{path}' is not complete; the call that began it goes on")
+        self.skipped = tuple(Skipped(**entry) for entry in attributes.get(SKIPPED, ()))
         found = [dict(group.attrs) for _, group in sorted(self._root[SLIDES].groups())]
         self.slides = tuple(
             StoredSlide.from_dict(entry.get(SLIDE), str(path)) for entry in found if entry.get(COMPLETE)
