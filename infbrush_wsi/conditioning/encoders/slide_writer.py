@@ -43,6 +43,21 @@ class SlideWriter:
     slide: StoredSlide
     settings: StoreSettings
 
+    def finished(self, parent: Any) -> int:
+        """Cells that earlier runs have done.
+
+        Args:
+            parent: group of all images.
+        """
+        key = self.slide.key
+        if key not in parent or COMPLETE not in parent[key].attrs:
+            return 0
+        if parent[key].attrs[COMPLETE]:
+            return self.tiling.grid.count
+        done = parent[key][DONE][...]
+        blocks = [block for block in self.tiling.blocks() if done[block.y0 // BLOCK, block.x0 // BLOCK]]
+        return sum(block.shape.count for block in blocks)
+
     def write(self, parent: Any, encoder: Encoder, batch: int, advance: Callable[[int], None]) -> None:
         """Embed what is not stored yet, and mark the image complete.
 
@@ -50,7 +65,7 @@ class SlideWriter:
             parent: group of all images.
             encoder: the store's.
             batch: tiles embedded at a time.
-            advance: called with the number of cells that are done, or were done before.
+            advance: called with the number of cells that have been done.
 
         Raises:
             DatasetError: if no tile has enough tissue.
@@ -67,7 +82,7 @@ class SlideWriter:
                 group[EMBEDDINGS][block.slices] = self._block(block, present[block.slices], encoder, batch)
                 # After the embeddings: a block that is marked is on disk.
                 group[DONE][row, column] = done[row, column] = 1
-            advance(block.shape.count)
+                advance(block.shape.count)
         slide = replace(self.slide, embedded=int(present.sum()))
         group.attrs.update({SLIDE: slide.to_dict(), COMPLETE: True})
 

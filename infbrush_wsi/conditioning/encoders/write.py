@@ -124,6 +124,8 @@ class _Run:
         fresh = not self.path.exists()
         try:
             root = self._root(fresh)
+            earlier = sum(writer.finished(root[SLIDES]) for writer in self.writers)
+            self._advance(earlier)
             for writer in self.writers:
                 self._slide(root[SLIDES], writer)
             if not any(writer.slide.key in root[SLIDES] for writer in self.writers):
@@ -164,8 +166,8 @@ class _Run:
         return root
 
     def _slide(self, parent: Any, writer: SlideWriter) -> None:
-        before, cells = self._done, writer.tiling.grid.count
         key = writer.slide.key
+        end = self._done + writer.tiling.grid.count - writer.finished(parent)
         try:
             if not (key in parent and parent[key].attrs.get(COMPLETE)):
                 writer.write(parent, self.encoder, self.batch, self._advance)
@@ -175,12 +177,12 @@ class _Run:
                 del parent[key]
         finally:
             writer.source.close()
-        self._advance(before + cells - self._done)
+        if self._done < end:  # it was left out
+            self._advance(end - self._done)
 
     def _advance(self, cells: int) -> None:
-        if cells:
-            self._done += cells
-            self._progress(self._done, self._total)
+        self._done += cells
+        self._progress(self._done, self._total)
 
 
 def _begun(path: Path) -> bool:

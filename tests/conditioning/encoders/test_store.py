@@ -150,7 +150,7 @@ def test_a_stopped_run_goes_on_where_it_was(collection: Collection, store: Embed
     out = tmp_path / "e.zarr"
     call = {"spacing": MPP, "tile": SIDE, "stride": 8, "batch": 16}
     with pytest.raises(KeyboardInterrupt):
-        write_embeddings(collection, MeanColour(stop_after=600), out, **call)
+        write_embeddings(collection, MeanColour(stop_after=720), out, **call)
     with pytest.raises(ConditionError, match="not complete; the call that began it goes on"):
         EmbeddingStore(out)
     assert len(EmbeddingStore(out, partial=True).slides) == 1
@@ -160,9 +160,10 @@ def test_a_stopped_run_goes_on_where_it_was(collection: Collection, store: Embed
     whole = write_embeddings(collection, once, tmp_path / "whole.zarr", **call)
     for slide in whole.slides:
         np.testing.assert_array_equal(found.grid(slide.key), whole.grid(slide.key))
-    assert once.tiles - 600 <= again.tiles <= once.tiles - 600 + 256 + 16
+    assert once.tiles - 720 <= again.tiles <= once.tiles - 720 + 256 + 16
     assert found.slides == whole.slides
     assert seen[-1] == (sum(slide.rows * slide.columns for slide in whole.slides),) * 2
+    assert seen[0][0] == 560 + 256  # a.png and a block of b.png were there
     assert [done for done, _ in seen] == sorted({done for done, _ in seen})
     assert not list(tmp_path.glob(".*"))
     third = MeanColour()
