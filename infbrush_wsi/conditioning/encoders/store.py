@@ -56,6 +56,7 @@ class EmbeddingStore:
         self.slides = tuple(
             StoredSlide.from_dict(entry.get(SLIDE), str(path)) for entry in found if entry.get(COMPLETE)
         )
+        self._by_key = {slide.key: slide for slide in self.slides}
         self._present: dict[str, NDArray[np.bool_]] = {}
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -76,7 +77,9 @@ class EmbeddingStore:
         Raises:
             ConditionError: if there is none, or several.
         """
-        found = [slide for slide in self.slides if which in (slide.key, slide.name)]
+        if which in self._by_key:
+            return self._by_key[which]
+        found = [slide for slide in self.slides if slide.name == which]
         if len(found) == 1:
             return found[0]
         if found:

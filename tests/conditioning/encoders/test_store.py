@@ -289,3 +289,15 @@ def test_damaged_stores_are_told(store: EmbeddingStore, tmp_path: Path) -> None:
         zarr.open_group(copy).attrs[key] = value
         with pytest.raises(ConditionError, match=r"damaged|of this version"):
             EmbeddingStore(copy)
+
+
+def test_images_of_one_name_are_told_apart_by_their_keys(tmp_path: Path) -> None:
+    for number in "12":
+        picture(tmp_path / number / "x.png", (64, 64))
+    store = write_embeddings(
+        collect([tmp_path / "1", tmp_path / "2"], mpp=MPP), MeanColour(), tmp_path / "e.zarr", spacing=MPP, tile=SIDE
+    )
+    with pytest.raises(ConditionError, match=r"2 images named 'x\.png'; name one by its key"):
+        store.grid("x.png")
+    first, second = (store.grid(slide.key) for slide in store.slides)
+    assert not np.array_equal(first, second)
