@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from infbrush_wsi.writers.journal import checksum, read_journal
 from infbrush_wsi.writers.sink import unit_file
+from infbrush_wsi.writers.staging import is_staged
 from infbrush_wsi.writers.units import Unit, UnitGrid
 
 if TYPE_CHECKING:
@@ -50,8 +52,11 @@ def keep_finished(journal: Path, arrays: Sequence[zarr.Array[Any]], grids: Seque
 
 
 def remove_temporary(store: Path) -> None:
-    """Remove the files that killed processes had not yet renamed."""
-    for folder, _, names in os.walk(store):
+    """Remove the files that killed processes had not yet renamed, and the folders of label images."""
+    for folder, folders, names in os.walk(store):
         for name in names:
             if name.endswith(TEMPORARY):
                 (Path(folder) / name).unlink(missing_ok=True)
+        for name in [name for name in folders if is_staged(name)]:
+            folders.remove(name)
+            shutil.rmtree(Path(folder) / name, ignore_errors=True)

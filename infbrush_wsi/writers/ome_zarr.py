@@ -43,6 +43,7 @@ def write_ome_zarr(
     resume: bool = False,
     fingerprint: str | None = None,
     progress: Callable[[int, int], None] | None = None,
+    finish: Callable[[Path], None] | None = None,
 ) -> Path:
     """Write lazy levels as an OME-Zarr image with physical pixel sizes.
 
@@ -76,6 +77,8 @@ def write_ome_zarr(
         progress: called with (files of pixels written, files in all), which are chunks, or shards; those of earlier
             calls are told at once. It is called from the threads that write, one call at a time; with
             dask.distributed, from the calling thread.
+        finish: called with the complete store before it gets its name, to add to it (label images, say); again if the
+            write was stopped during the call.
 
     Returns:
         The path of the store.
@@ -98,6 +101,7 @@ def write_ome_zarr(
     if not resume:
         with staged(target, overwrite=overwrite) as partial:
             _write(levels, plan, partial.absolute(), record, None, progress)
+            _finish(partial.absolute(), finish)
         return target
     if not fingerprint:
         raise ConfigError(
@@ -106,6 +110,7 @@ def write_ome_zarr(
     request = Begun.now(plan.settings([level is not None for level in levels]), fingerprint, record)
     with resumable(target, request, overwrite=overwrite) as draft:
         _write(levels, plan, draft.store, draft.begun.provenance, draft, progress)
+        _finish(draft.store, finish)
     return target
 
 
@@ -136,6 +141,11 @@ def _write(
     remove_temporary(store)
     progress.finish()
     plan.complete(store, record)
+
+
+def _finish(store: Path, finish: Callable[[Path], None] | None) -> None:
+    if finish is not None:
+        finish(store)
 
 
 def _reopen(plan: StorePlan, store: Path) -> list[Any]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from infbrush_wsi.errors import InfbrushError, OutputError, OutputExistsError
 
 ZARR_FILES = ("zarr.json", ".zgroup", ".zarray")
+MARK = ".partial-"
 
 
 @contextmanager
@@ -25,7 +26,7 @@ def staged(target: Path, *, overwrite: bool) -> Iterator[Path]:
     """
     refuse_existing(target, overwrite)
     token = f"{os.getpid()}-{uuid.uuid4().hex[:8]}"
-    partial = target.with_name(f".{target.name}.partial-{token}")
+    partial = target.with_name(f".{target.name}{MARK}{token}")
     try:
         partial.mkdir()
     except OSError as error:
@@ -45,6 +46,11 @@ def staged(target: Path, *, overwrite: bool) -> Iterator[Path]:
     finally:
         # Also for KeyboardInterrupt; after a success the folder has moved and there is nothing to remove.
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def is_staged(name: str) -> bool:
+    """Whether `staged` has made a folder of this name, which a killed process leaves."""
+    return name.startswith(".") and MARK in name
 
 
 def refuse_existing(target: Path, overwrite: bool) -> None:
