@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,10 @@ def save_states(path: Path, states: Mapping[str, FrameState], token: str, facts:
     header = {"format": FORMAT, "token": token, "facts": json.dumps(dict(facts), default=str)}
     partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
     try:
+        partial.touch()
+        mode = stat.S_IMODE(partial.stat().st_mode)
         save_file(tensors, partial, metadata=header)
+        partial.chmod(mode)  # safetensors makes files that nobody else may read
         partial.replace(path)
     except (OSError, SafetensorError) as error:
         raise OutputError(f"cannot write the plan {path}: {error}") from error

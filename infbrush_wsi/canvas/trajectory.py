@@ -17,6 +17,7 @@ from infbrush_wsi.canvas.cloud import Cloud
 from infbrush_wsi.canvas.frames import FrameIndex
 from infbrush_wsi.canvas.generator import Generator, Mixture
 from infbrush_wsi.canvas.guide import Guide
+from infbrush_wsi.canvas.reader import Progress
 from infbrush_wsi.canvas.stage import Stage
 from infbrush_wsi.domain import Box
 from infbrush_wsi.operators.barrier import Program
@@ -108,7 +109,9 @@ class FramePoints:
         return replace(found, coords=coords, extent=stage.extent)
 
 
-def run_frame(generator: Generator, stage: Stage, frame: FrameIndex, coarse: Cloud | None) -> FrameState:
+def run_frame(
+    generator: Generator, stage: Stage, frame: FrameIndex, coarse: Cloud | None, progress: Progress | None = None
+) -> FrameState:
     """All steps of a frame; its bits do not depend on the number of threads or of other frames.
 
     Args:
@@ -116,12 +119,15 @@ def run_frame(generator: Generator, stage: Stage, frame: FrameIndex, coarse: Clo
         stage: that the frame belongs to.
         frame: which.
         coarse: the coarser stage's T x_0 within the frame, in training pixels of this stage; None: not guided.
+        progress: called with (steps done, steps in all).
     """
     with one_torch_thread(), torch.no_grad():
-        return _run_frame(generator, stage, frame, coarse)
+        return _run_frame(generator, stage, frame, coarse, progress or (lambda done, total: None))
 
 
-def _run_frame(generator: Generator, stage: Stage, frame: FrameIndex, coarse: Cloud | None) -> FrameState:
+def _run_frame(
+    generator: Generator, stage: Stage, frame: FrameIndex, coarse: Cloud | None, progress: Progress
+) -> FrameState:
     points = FramePoints.drawn(generator, stage, frame)
     mixture = _frame_mixture(generator, stage, points)
     rows = generator.rows(mixture)
@@ -146,6 +152,7 @@ def _run_frame(generator: Generator, stage: Stage, frame: FrameIndex, coarse: Cl
         if step.noise:
             fresh = torch.from_numpy(generator.noise(stage.number, number + 1).at(points.absolute, threads=1))[None]
         x = step.apply(x, past, fresh)
+        progress(number + 1, len(generator.table))
     return FrameState(
         mixture.present,
         torch.stack([grid for _, grid in record]),

@@ -30,8 +30,8 @@ def write(canvas: Canvas, out: Path, **options: Any) -> None:
         with counting("rendering") as report:
             canvas.render(report)
     elif not canvas.rendered:
-        with messages().status("planning"):
-            canvas.render()
+        with counting("planning") as report:
+            canvas.render(report)
     with counting("writing") as report, _telling_how_to_go_on(out):
         canvas.write_ome_zarr(out, progress=report, **options)
 
@@ -59,8 +59,9 @@ def plan(canvas: Canvas, out: Path, given: Path | None, *, keep: bool) -> Path |
     path = given or _own_plan(canvas, out)
     if path.exists() and _loaded(canvas, path, ours=given is None):
         return path
-    with messages().status("planning"):
-        canvas.save_plan(path)
+    with counting("planning") as report:
+        canvas.render(report)
+    canvas.save_plan(path)
     return path
 
 
