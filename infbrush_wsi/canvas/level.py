@@ -16,7 +16,7 @@ from infbrush_wsi.canvas.shared_cache import SharedCache
 from infbrush_wsi.canvas.state import read_mirrored
 from infbrush_wsi.canvas.tile import Lens
 from infbrush_wsi.domain import Box, Shape
-from infbrush_wsi.fields._threads import run_parts
+from infbrush_wsi.fields._threads import default_threads, run_parts
 from infbrush_wsi.fields.wiener import WienerInverse
 
 TileIndex = tuple[int, int]
@@ -112,13 +112,19 @@ class Level(TiledLevel):
     def read(self, box: Box) -> NDArray[np.uint8]:
         """A window inside the image; its tiles are computed side by side."""
         wide = box.pad(self.inverse.reach)
-        run_parts(self.clean.fetch, self.clean.under(wide.clip(self.shape)), None)
+        self._compute(wide.clip(self.shape))
         return to_grey(self.inverse.apply_in_order(read_mirrored(self.clean, wide)))
 
     def read_clean(self, box: Box) -> NDArray[np.float32]:
         """T x_0 in a window inside the image."""
-        run_parts(self.clean.fetch, self.clean.under(box), None)
+        self._compute(box)
         return np.asarray(self.clean.read(box), np.float32)
+
+    def _compute(self, box: Box) -> None:
+        """The tiles under a window side by side: threads begin apart, so that they seldom need the same frame."""
+        tiles = self.clean.under(box)
+        stride = -(-len(tiles) // default_threads())
+        run_parts(self.clean.fetch, [tile for i in range(stride) for tile in tiles[i::stride]], None)
 
     def _clean_tile(self, tile: TileIndex) -> Tile:
         key = f"{self.name}/clean/{tile[0]}/{tile[1]}"

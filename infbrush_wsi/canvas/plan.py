@@ -13,6 +13,7 @@ from infbrush_wsi.canvas.cloud import Cloud
 from infbrush_wsi.canvas.frames import FrameIndex
 from infbrush_wsi.canvas.generator import Generator
 from infbrush_wsi.canvas.plan_view import FramePart, PlanView
+from infbrush_wsi.canvas.reader import Progress
 from infbrush_wsi.canvas.shared_cache import SharedCache
 from infbrush_wsi.canvas.stage import Stage
 from infbrush_wsi.canvas.trajectory import FramePoints, FrameState, run_frame
@@ -33,13 +34,23 @@ class Plan:
         self._cache = cache
         self._given: dict[str, FrameState] = {}
 
-    def state(self, stage: Stage, frame: FrameIndex) -> FrameState:
-        """The state of a frame, run if nobody has done so yet."""
+    def state(self, stage: Stage, frame: FrameIndex, progress: Progress | None = None) -> FrameState:
+        """The state of a frame, run if nobody has done so yet; then `progress` is told (steps done, steps in all)."""
         key = frame_key(stage, frame)
         if key in self._given:
             return self._given[key]
-        found: FrameState = self._cache.get(key, lambda: self._run(stage, frame))
+        found: FrameState = self._cache.get(key, lambda: self._run(stage, frame, progress))
         return found
+
+    def states(self, stage: Stage, frames: Sequence[FrameIndex]) -> list[FrameState]:
+        """The states of several frames, in order; those that another thread is about to finish are asked for last."""
+        found: dict[FrameIndex, FrameState] = {}
+        while len(found) < len(frames):
+            missing = [frame for frame in frames if frame not in found]
+            idle = (frame for frame in missing if not self._cache.busy(frame_key(stage, frame)))
+            frame = next(idle, missing[0])
+            found[frame] = self.state(stage, frame)
+        return [found[frame] for frame in frames]
 
     def has(self, stage: Stage, frame: FrameIndex) -> bool:
         """Whether a frame's state is there."""
@@ -58,32 +69,36 @@ class Plan:
     def view(self, stage: Stage, nodes: Box, present: Sequence[int]) -> PlanView:
         """What a tile that touches these nodes, under these conditions, needs of the plan."""
         frames = stage.frames.touching(nodes)
-        parts = [FramePart.of(self.state(stage, frame), stage, frame, nodes) for frame in frames]
+        states = self.states(stage, frames)
+        parts = [FramePart.of(state, stage, frame, nodes) for state, frame in zip(states, frames, strict=True)]
         return PlanView(parts, nodes, tuple(present), stage, self.generator.guided)
 
-    def _run(self, stage: Stage, frame: FrameIndex) -> FrameState:
-        return run_frame(self.generator, stage, frame, self.coarse(stage, frame))
+    def _run(self, stage: Stage, frame: FrameIndex, progress: Progress | None) -> FrameState:
+        return run_frame(self.generator, stage, frame, self.coarse(stage, frame), progress)
 
     def coarse(self, stage: Stage, frame: FrameIndex) -> Cloud | None:
         """What guides a frame: the points of the next stage within it; None for the last stage."""
         return self._coarse(stage, stage.frame_pixels(frame)) if stage.guide_nodes else None
 
-    def cloud(self, stage: Stage, frame: FrameIndex) -> Cloud:
-        """The points of a frame's sparse run."""
+    def clouds(self, stage: Stage, frames: Sequence[FrameIndex]) -> Cloud:
+        """The points of the frames' sparse runs."""
+        states = self.states(stage, frames)
+        return Cloud.joined([self._cloud(stage, f, state) for f, state in zip(frames, states, strict=True)])
+
+    def _cloud(self, stage: Stage, frame: FrameIndex, state: FrameState) -> Cloud:
         points = FramePoints.drawn(self.generator, stage, frame)
         box = stage.frames.box(frame)
         cell = (points.absolute / stage.pitch).astype(np.int64) - np.asarray([box.y0, box.x0])
         cell = np.clip(cell, 0, np.asarray(box.shape.as_tuple()) - 1)
         unity = stage.frames.weights(frame, box)[cell[:, 0], cell[:, 1]]
-        return Cloud(points.absolute, self.state(stage, frame).values.float().numpy(), points.draw.area * unity)
+        return Cloud(points.absolute, state.values.float().numpy(), points.draw.area * unity)
 
     def _coarse(self, stage: Stage, box: Box) -> Cloud:
         """The next stage's points within a box of training pixels of this one, in its coordinates."""
         above = self.stages[stage.number + 1]
         step = above.factor / stage.factor
         nodes = box.cells(above.pitch * step).clip(above.frames.nodes)
-        clouds = [self.cloud(above, frame) for frame in above.frames.touching(nodes)]
-        return Cloud.joined(clouds).scaled(step).inside(box)
+        return self.clouds(above, above.frames.touching(nodes)).scaled(step).inside(box)
 
 
 def frame_key(stage: Stage, frame: FrameIndex) -> str:

@@ -12,7 +12,6 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from infbrush_wsi.canvas.cloud import Cloud
 from infbrush_wsi.canvas.level import Tile, TiledLevel, TileIndex, TileLattice
 from infbrush_wsi.canvas.picture import to_grey
 from infbrush_wsi.domain import Box
@@ -53,7 +52,7 @@ class ScatteredLevel(TiledLevel):
     def _averaged(self, tile: TileIndex) -> NDArray[np.uint8]:
         box = self.picture.box(tile)
         frames = self.lens.stage.frames.touching(self._nodes(box))
-        cloud = Cloud.joined([self.lens.plan.cloud(self.lens.stage, frame) for frame in frames])
+        cloud = self.lens.plan.clouds(self.lens.stage, frames)
         cloud = cloud.scaled(self.lens.ratio).inside(box.pad(MARGIN))
         spread = splat_matrix(
             cloud.where - np.asarray([box.y0 - MARGIN, box.x0 - MARGIN]),

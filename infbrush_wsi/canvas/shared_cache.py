@@ -75,6 +75,11 @@ class SharedCache(Generic[Value]):
                 self._store()[key] = value
         return value
 
+    def busy(self, key: str) -> bool:
+        """Whether a thread is computing the value."""
+        with self._lock:
+            return key in self._busy
+
     def __contains__(self, key: str) -> bool:
         with self._lock:
             return key in self._store()

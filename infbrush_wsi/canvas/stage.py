@@ -25,8 +25,10 @@ TOP_SIDE = 512
 """Side in training pixels of the coarsest stage."""
 LARGEST_STEP = 3
 """Octaves between stages that no training fixes."""
-FRAME_SIDE = 128
+FRAME_SIDE = 256
 """Frames have the side of the training window, but at least this many training pixels."""
+COARSE_FRAME_SIDE = 128
+"""The same in the coarser stages, of which a window needs little."""
 GUIDE_CELLS = 4.0
 """Cell of the guidance in pixels of the coarser stage: in smaller ones there are too few points of its plan."""
 
@@ -106,6 +108,7 @@ def make_stages(
         last = number + 1 == len(factors)
         step = 0.0 if last else factors[number + 1] / factor
         guide = 0 if last else max(1, math.ceil(GUIDE_CELLS * step / pitch - 1e-6))
+        least = COARSE_FRAME_SIDE if number else FRAME_SIDE
         whole = last and (spec.coarse or not _in_frames(spec, extent))
         trained = min(spacings, key=lambda s: abs(math.log(s / (base * factor))))
         stages.append(
@@ -115,7 +118,7 @@ def make_stages(
                 extent=own,
                 unit=unit * factor,
                 log_magnification=math.log2(trained / min(spacings)),
-                frames=_frames(own, pitch, spec.frame or max(window, FRAME_SIDE), guide, whole),
+                frames=_frames(own, pitch, spec.frame or max(window, least), guide, whole),
                 pitch=pitch,
                 guide_nodes=guide,
             )

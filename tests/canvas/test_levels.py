@@ -70,7 +70,7 @@ def test_a_level_of_plan_points_shows_the_finer_levels(make_pipeline):
 
 def test_a_level_of_few_plan_points_has_their_mean(lazy):
     plan = lazy.reader.plan
-    cloud = plan.cloud(plan.stages[0], (0, 0))
+    cloud = plan.clouds(plan.stages[0], [(0, 0)])
     mean = np.average((cloud.values.clip(-1, 1) + 1) * 127.5, axis=0, weights=cloud.weight)
     assert np.abs(whole(lazy, 2).mean(axis=(0, 1)) - mean).max() < 4  # pixels weigh alike, points do not
 

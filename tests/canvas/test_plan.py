@@ -100,13 +100,13 @@ def test_guided_frames_agree_with_the_coarser_stage(make_pipeline):
         plan = canvas.reader.plan
         means = []
         for frame in ((0, 0), (1, 1), (2, 3)):
-            cloud = plan.cloud(plan.stages[0], frame)
+            cloud = plan.clouds(plan.stages[0], [frame])
             means.append((cloud.values * cloud.weight[:, None]).sum(0) / cloud.weight.sum())
         off[coarse] = means
     guided_by = pipeline(**CALL | FRAMES, scheduler="ddim").reader.plan
     box = [guided_by.stages[0].frames.box(frame) for frame in ((0, 0), (1, 1), (2, 3))]
     pitch = guided_by.stages[0].pitch / guided_by.stages[1].factor
-    top = guided_by.cloud(guided_by.stages[1], (0, 0))
+    top = guided_by.clouds(guided_by.stages[1], [(0, 0)])
     distance = {True: 0.0, False: 0.0}
     for k, nodes in enumerate(box):
         low, high = np.array([nodes.y0, nodes.x0]) * pitch, np.array([nodes.y1, nodes.x1]) * pitch
