@@ -14,11 +14,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from infbrush_wsi.canvas.level_array import CHUNK, LevelArray, chunks_of
 from infbrush_wsi.canvas.painted import write_layout
-from infbrush_wsi.canvas.picture import pyramid_shapes
+from infbrush_wsi.canvas.picture import pyramid_shapes, resized
 from infbrush_wsi.canvas.reader import Progress, Reader
 from infbrush_wsi.canvas.spec import CanvasSpec, whole_pair
 from infbrush_wsi.domain import Box, Lattice, Shape
@@ -121,7 +120,7 @@ class Canvas:
         """Compute now what the first read would have to wait for.
 
         Args:
-            progress: called with (tiles done, tiles in all).
+            progress: called with (parts done, parts in all): steps of the sampler (lazy engine), or tiles.
 
         Returns:
             the canvas itself.
@@ -168,10 +167,7 @@ class Canvas:
             raise RegionError(f"a thumbnail needs a positive size, not {max_side}")
         image = self.reader.overview(max_side, self.progress)
         scale = min(1.0, max_side / max(image.shape[:2]))
-        size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
-        # Not BOX: at a factor that is no whole number it gives some pixels twice the weight of others.
-        bands = [Image.fromarray(image[..., c]).resize(size, Image.Resampling.HAMMING) for c in range(image.shape[2])]
-        return np.stack([np.asarray(band) for band in bands], axis=-1)
+        return resized(image, Shape(*(max(1, round(side * scale)) for side in image.shape[:2])))
 
     def level_array(self, level: int = 0) -> LevelArray:
         """One level as a lazy array (h, w, C), see `LevelArray`.
@@ -245,7 +241,7 @@ class Canvas:
         """
         from infbrush_wsi.writers import write_ome_zarr
 
-        target = write_ome_zarr(
+        return write_ome_zarr(
             [self._stored(level, chunk * (shard or 1)) for level in range(self.level_count)],
             path,
             lattice=self.lattice,
@@ -260,10 +256,13 @@ class Canvas:
             resume=resume,
             fingerprint=self.token,
             progress=progress,
+            finish=self._label,
         )
+
+    def _label(self, store: Path) -> None:
+        """Write the layout, if there is one, beside the pixels of a store."""
         if self.layout is not None:
-            write_layout(self.layout, target, self.lattice)
-        return target
+            write_layout(self.layout, store, self.lattice)
 
     def _stored(self, level: int, side: int) -> dask.array.Array | None:
         """A level in blocks of what is stored at once; None where it is the mean of the stored finer one."""

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from infbrush_wsi.canvas.averaged_level import AnyLevel, AveragedLevel
 from infbrush_wsi.canvas.generator import Generator
 from infbrush_wsi.canvas.level import Level, Tile, dump_tile, load_tile
-from infbrush_wsi.canvas.picture import pyramid_shapes
+from infbrush_wsi.canvas.picture import pyramid_shapes, resized
 from infbrush_wsi.canvas.plan import Plan
 from infbrush_wsi.canvas.reader import Progress
 from infbrush_wsi.canvas.scattered_level import ENOUGH_POINTS, ScatteredLevel
@@ -80,12 +80,10 @@ class LazyReader:
         return top.frames.count > 1 or self.plan.has(top, (0, 0))
 
     def render(self, progress: Progress | None) -> None:
-        """Plan the coarsest stage."""
+        """Plan the coarsest stage; progress is told in steps."""
         top = self.stages[-1]
         if top.frames.count == 1:
-            self.plan.state(top, (0, 0))
-        if progress is not None:
-            progress(1, 1)
+            self.plan.state(top, (0, 0), progress)
 
     def read(self, level: int, box: Box, progress: Progress | None = None) -> NDArray[np.uint8]:
         """A window inside a level, uint8 (h, w, C)."""
@@ -102,21 +100,26 @@ class LazyReader:
     def overview(self, max_side: int, progress: Progress | None = None) -> NDArray[np.uint8]:
         """The whole canvas at `max_side` if a stage has that resolution, else its coarsest level that is not smaller.
 
-        A level that takes more than a million evaluated pixels gives way to a coarser one.
+        A level that takes more than a million evaluated pixels gives way to a coarser one. Between a stage's own pixels
+        there is no more detail, so a slightly larger picture is interpolated.
         """
         spec, shape = self.generator.spec, self.generator.spec.shape
         scale = min(1.0, max_side / max(shape.as_tuple()))
         size = Shape(max(1, round(shape.h * scale)), max(1, round(shape.w * scale)))
-        if self._lens(scale * spec.ratio, size).ratio >= 1.0:
-            return self.view(size).read(Box(0, 0, size.w, size.h))
+        lens = self._lens(scale * spec.ratio, size)
+        if lens.ratio >= 1.0:
+            own = lens.ratio <= OWN_RATIO + 1e-9
+            return resized(self._whole(lens.stage.pixels), size) if own else self._whole(size)
         levels = [self.level(k) for k in range(len(self._shapes))]
         large = [k for k, level in enumerate(levels) if k == 0 or max(level.shape.as_tuple()) >= max_side]
         cheap = [k for k in range(large[-1], len(levels)) if levels[k].evaluated <= OVERVIEW_PIXELS]
         if not cheap and len(self.stages) > 1:  # a giant canvas has no more levels, but stages beyond them
-            own = self.stages[-1].pixels
-            return self.view(own).read(Box(0, 0, own.w, own.h))
+            return self._whole(self.stages[-1].pixels)
         chosen = levels[cheap[0] if cheap else len(levels) - 1]
         return chosen.read(Box(0, 0, chosen.shape.w, chosen.shape.h))
+
+    def _whole(self, size: Shape) -> NDArray[np.uint8]:
+        return self.view(size).read(Box(0, 0, size.w, size.h))
 
     def level(self, number: int) -> AnyLevel:
         """A level: evaluated directly, read off the plan's points, or averaged from the next finer one."""

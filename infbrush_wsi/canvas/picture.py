@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from infbrush_wsi.canvas.state import StateArray, read_mirrored
 from infbrush_wsi.domain import Box, Shape, tiles
@@ -40,6 +41,14 @@ def sharpen(clean: StateArray, sigma_px: float, tile: int, path: Path) -> StateA
 def to_grey(values: NDArray[np.floating]) -> NDArray[np.uint8]:
     """[-1, 1] → 0..255, rounded, clipped."""
     return np.asarray(((np.clip(values, -1.0, 1.0) + 1.0) * 127.5).round(), np.uint8)
+
+
+def resized(image: NDArray[np.uint8], size: Shape) -> NDArray[np.uint8]:
+    """(h, w, C) at another size, antialiased."""
+    # Not BOX: at a factor that is no whole number it gives some pixels twice the weight of others.
+    method = Image.Resampling.HAMMING if size.w <= image.shape[1] else Image.Resampling.BICUBIC
+    bands = [Image.fromarray(image[..., c]).resize((size.w, size.h), method) for c in range(image.shape[2])]
+    return np.stack([np.asarray(band) for band in bands], axis=-1)
 
 
 def pyramid_shapes(shape: Shape) -> tuple[Shape, ...]:
