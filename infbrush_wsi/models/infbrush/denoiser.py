@@ -149,6 +149,11 @@ class InfBrushDenoiser(ModelMixin, ConfigMixin):
         return net
 
     @property
+    def device(self) -> torch.device:
+        """Where the parameters are (the base class searches all modules for hooks, at every step of every tile)."""
+        return self.lift.weight.device
+
+    @property
     def point_layers(self) -> int:
         """Number of point layers, before and after the grid."""
         return len(self.down) + len(self.up)
