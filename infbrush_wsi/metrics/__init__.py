@@ -9,8 +9,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from infbrush_wsi.metrics.aligned import Nearest, aligned_planes, nearest_aligned
     from infbrush_wsi.metrics.bootstrap import Bootstrap, Samples
-    from infbrush_wsi.metrics.colour import histograms
+    from infbrush_wsi.metrics.colour import colour_histograms
     from infbrush_wsi.metrics.comparison import Evaluation, evaluate
     from infbrush_wsi.metrics.correlation import two_point_covariances
     from infbrush_wsi.metrics.crops import CropRule
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from infbrush_wsi.metrics.image_statistics import ImageStatistics, image_metrics
     from infbrush_wsi.metrics.kernel import kernel_distance, kernel_distances
     from infbrush_wsi.metrics.manifold import manifolds, precision_recall
+    from infbrush_wsi.metrics.memorisation import Memorisation, check_memorisation, judge_memorisation, nearest_features
     from infbrush_wsi.metrics.result import MetricResult
     from infbrush_wsi.metrics.sampling import Sampler, SampleTable, sample_features
     from infbrush_wsi.metrics.scales import scale_consistency
@@ -36,11 +38,16 @@ __all__ = [
     "FeatureExtractor",
     "GaussianStatistics",
     "ImageStatistics",
+    "Memorisation",
     "MetricResult",
+    "Nearest",
     "SampleTable",
     "Sampler",
     "Samples",
     "SmallSampleWarning",
+    "aligned_planes",
+    "check_memorisation",
+    "colour_histograms",
     "evaluate",
     "feature_extractor",
     "feature_metrics",
@@ -48,11 +55,13 @@ __all__ = [
     "frechet_distance",
     "frechet_distances",
     "gradient_ratio",
-    "histograms",
     "image_metrics",
+    "judge_memorisation",
     "kernel_distance",
     "kernel_distances",
     "manifolds",
+    "nearest_aligned",
+    "nearest_features",
     "power_spectra",
     "precision_recall",
     "sample_features",
@@ -69,11 +78,16 @@ _EXPORTS = {
     "FeatureExtractor": "infbrush_wsi.metrics.features.protocol",
     "GaussianStatistics": "infbrush_wsi.metrics.gaussian",
     "ImageStatistics": "infbrush_wsi.metrics.image_statistics",
+    "Memorisation": "infbrush_wsi.metrics.memorisation",
     "MetricResult": "infbrush_wsi.metrics.result",
+    "Nearest": "infbrush_wsi.metrics.aligned",
     "SampleTable": "infbrush_wsi.metrics.sampling",
     "Sampler": "infbrush_wsi.metrics.sampling",
     "Samples": "infbrush_wsi.metrics.bootstrap",
     "SmallSampleWarning": "infbrush_wsi.metrics.frechet",
+    "aligned_planes": "infbrush_wsi.metrics.aligned",
+    "check_memorisation": "infbrush_wsi.metrics.memorisation",
+    "colour_histograms": "infbrush_wsi.metrics.colour",
     "evaluate": "infbrush_wsi.metrics.comparison",
     "feature_extractor": "infbrush_wsi.metrics.features.registry",
     "feature_metrics": "infbrush_wsi.metrics.distances",
@@ -81,11 +95,13 @@ _EXPORTS = {
     "frechet_distance": "infbrush_wsi.metrics.frechet",
     "frechet_distances": "infbrush_wsi.metrics.frechet",
     "gradient_ratio": "infbrush_wsi.metrics.seams",
-    "histograms": "infbrush_wsi.metrics.colour",
     "image_metrics": "infbrush_wsi.metrics.image_statistics",
+    "judge_memorisation": "infbrush_wsi.metrics.memorisation",
     "kernel_distance": "infbrush_wsi.metrics.kernel",
     "kernel_distances": "infbrush_wsi.metrics.kernel",
     "manifolds": "infbrush_wsi.metrics.manifold",
+    "nearest_aligned": "infbrush_wsi.metrics.aligned",
+    "nearest_features": "infbrush_wsi.metrics.memorisation",
     "power_spectra": "infbrush_wsi.metrics.spectrum",
     "precision_recall": "infbrush_wsi.metrics.manifold",
     "sample_features": "infbrush_wsi.metrics.sampling",

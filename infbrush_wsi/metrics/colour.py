@@ -36,7 +36,7 @@ COLOUR = (Channel("L", 0, 100, "CIELAB"), Channel("a", -96, 96, "CIELAB"), Chann
 STAIN = (Channel("haematoxylin", 0, 2, "OD"), Channel("eosin", 0, 2, "OD"), Channel("residual", 0, 2, "OD"))
 
 
-def histograms(images: NDArray[np.uint8], *, stain: bool = True) -> Array:
+def colour_histograms(images: NDArray[np.uint8], *, stain: bool = True) -> Array:
     """Shares of pixels by CIELAB value and, for stained tissue, by optical density of each stain.
 
     Stains are separated with the matrix of Ruifrok and Johnston, as scikit-image has it.

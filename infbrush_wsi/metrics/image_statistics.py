@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from infbrush_wsi.errors import DatasetError
 from infbrush_wsi.metrics.bootstrap import Bootstrap, Samples, with_intervals
-from infbrush_wsi.metrics.colour import channel_statistics, colour_distances, histograms
+from infbrush_wsi.metrics.colour import channel_statistics, colour_distances, colour_histograms
 from infbrush_wsi.metrics.correlation import correlation_distances, two_point_covariances
 from infbrush_wsi.metrics.result import MetricResult
 from infbrush_wsi.metrics.spectrum import power_spectra, spectrum_distances
@@ -44,7 +44,7 @@ class ImageStatistics:
         spectra, covariances = power_spectra(images), two_point_covariances(images)
         if self._covariances and self._covariances[0].shape[1] != covariances.shape[1]:
             raise DatasetError(f"images of one set must have one size, not {images.shape[1:3]} after others")
-        self._shares.append(histograms(images, stain=self.stain))
+        self._shares.append(colour_histograms(images, stain=self.stain))
         self._spectra.append(spectra)
         self._covariances.append(covariances)
 
@@ -64,7 +64,7 @@ class ImageStatistics:
 
     @property
     def shares(self) -> Array:
-        """(N, C, 128), see `histograms`."""
+        """(N, C, 128), see `colour_histograms`."""
         return self._joined(self._shares)
 
     def _joined(self, batches: list[Array]) -> Array:

@@ -11,8 +11,8 @@ from infbrush_wsi.errors import BandMismatchError, ConfigError, DatasetError, Re
 from infbrush_wsi.metrics import (
     Bootstrap,
     ImageStatistics,
+    colour_histograms,
     gradient_ratio,
-    histograms,
     image_metrics,
     power_spectra,
     scale_consistency,
@@ -88,7 +88,7 @@ def test_colours_move_as_far_as_wasserstein_says():
     mean, spread = found["colour"].settings["mean_and_std"]["real"]["L"]
     light = rgb2lab(images)[..., 0]
     assert (mean, spread) == pytest.approx((light.mean(), light.std()), abs=0.5)
-    np.testing.assert_allclose(histograms(images, stain=False).sum(axis=2), 1)
+    np.testing.assert_allclose(colour_histograms(images, stain=False).sum(axis=2), 1)
 
 
 def test_statistics_tell_blurred_images_from_others_of_the_same_kind():
