@@ -304,7 +304,7 @@ class Canvas:
 
         Raises:
             ConfigError: under an engine without a plan.
-            RegionError: for frames of more than a million pixels.
+            RegionError: for frames of more than a million pixels, unless it is the only one and has one condition.
         """
         from infbrush_wsi.canvas.proxy_error import proxy_error
 

@@ -31,6 +31,7 @@ from infbrush_wsi.diffusion.steps import Step, make_scheduler, step_table
 from infbrush_wsi.domain import Box, tiles
 from infbrush_wsi.fields.noise import NoiseField
 from infbrush_wsi.operators.barrier import Barrier, Program, resume, run_with
+from infbrush_wsi.operators.partial import Partial
 from infbrush_wsi.points.grid import GridGeometry
 from infbrush_wsi.points.support import LatticeSupport
 
@@ -53,6 +54,8 @@ class StepEngine:
             'synchronous' is as fast as it gets.
         keep_bytes: memory for tiles that wait at a global sum with their features; tiles beyond it start anew, which
             costs up to the share of the layers before the sum.
+        nodes: of the grid; None: as many as cover the canvas.
+        record: called with (step, the sum of all parts, its finished value) at every global sum.
     """
 
     denoiser: Any
@@ -63,11 +66,14 @@ class StepEngine:
     folder: Path
     scheduler: str = "synchronous"
     keep_bytes: int = KEEP_BYTES
+    nodes: GridGeometry | None = None
+    record: Callable[[int, Partial, Any], None] | None = None
 
     def __post_init__(self) -> None:
         shape, ratio = self.spec.shape, self.spec.ratio
         self.spec.check_resolution(self.denoiser.config.grid_pitch)
-        self.grid = GridGeometry.covering(shape.h / ratio, shape.w / ratio, self.denoiser.config.grid_pitch)
+        covering = GridGeometry.covering(shape.h / ratio, shape.w / ratio, self.denoiser.config.grid_pitch)
+        self.grid = self.nodes or covering
         self.table = step_table(
             make_scheduler(self.spec.scheduler, self.process.config.schedule), self.spec.steps, self.spec.eta
         )
@@ -126,7 +132,8 @@ class StepEngine:
         waiting: dict[Box, Program] = {}
         timestep = torch.tensor([step.timestep], device=self.denoiser.device)
         for reach in self.reach:
-            total, barrier = None, None
+            total: Any = None
+            barrier: Barrier | None = None
             evaluate = partial(self._evaluate, reach=reach, now=now, timestep=timestep, known=known, waiting=waiting)
             for box, result in self._map(evaluate):
                 if isinstance(result, Barrier):
@@ -137,6 +144,8 @@ class StepEngine:
             if barrier is not None:
                 with torch.no_grad(), running_in(self.spec.precision, self.denoiser.device):
                     known.append(barrier.finish(total))
+                if self.record is not None:
+                    self.record(number, total, known[-1])
 
     def _map(self, evaluate: Callable[[Box], Any]) -> Iterator[tuple[Box, Any]]:
         """Evaluate all tiles through Dask, a few at a time, results in order."""
@@ -165,8 +174,9 @@ class StepEngine:
                 result = run_with(program, known, suspend=keep)
                 if keep:
                     waiting[box] = program
-        if isinstance(result, Barrier):
-            return result
+            if isinstance(result, Barrier):
+                _ = result.partial  # measured here, by the tile's task and without gradients
+                return result
         waiting.pop(box, None)
         wide = box.pad(self.reach[-1]).clip(self.spec.shape)
         inner = box.relative_to(wide)

@@ -69,7 +69,7 @@ class LazyReader:
         self._frames: SharedCache[FrameState] = SharedCache(
             dump_state, load_state, limits.memory // 2, folder / "frames" if on_disk else None, limits.disk // 2
         )
-        self.plan = Plan(generator, self.stages, self._frames)
+        self.plan = Plan(generator, self.stages, self._frames, folder)
         self._shapes = pyramid_shapes(generator.spec.shape)
         self._level = lru_cache(maxsize=None)(self._make_level)
 

@@ -6,10 +6,12 @@ Plan, seed and model are the image: every tile at every level is computed from t
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
 from infbrush_wsi.canvas.cloud import Cloud
+from infbrush_wsi.canvas.dense_plan import SWEEP_PIXELS, swept_state
 from infbrush_wsi.canvas.frames import FrameIndex
 from infbrush_wsi.canvas.generator import Generator
 from infbrush_wsi.canvas.plan_view import FramePart, PlanView
@@ -27,11 +29,18 @@ class Plan:
         generator: model and settings.
         stages: the chain, finest first.
         cache: where computed states are kept.
+        scratch: folder for files while a state is computed; None: the system's.
     """
 
-    def __init__(self, generator: Generator, stages: Sequence[Stage], cache: SharedCache[FrameState]) -> None:
+    def __init__(
+        self,
+        generator: Generator,
+        stages: Sequence[Stage],
+        cache: SharedCache[FrameState],
+        scratch: Path | None = None,
+    ) -> None:
         self.generator, self.stages = generator, tuple(stages)
-        self._cache = cache
+        self._cache, self._scratch = cache, scratch
         self._given: dict[str, FrameState] = {}
 
     def state(self, stage: Stage, frame: FrameIndex, progress: Progress | None = None) -> FrameState:
@@ -39,7 +48,7 @@ class Plan:
         key = frame_key(stage, frame)
         if key in self._given:
             return self._given[key]
-        found: FrameState = self._cache.get(key, lambda: self._run(stage, frame, progress))
+        found: FrameState = self._cache.get(key, lambda: self.run(self.generator, stage, frame, progress))
         return found
 
     def states(self, stage: Stage, frames: Sequence[FrameIndex]) -> list[FrameState]:
@@ -73,8 +82,17 @@ class Plan:
         parts = [FramePart.of(state, stage, frame, nodes) for state, frame in zip(states, frames, strict=True)]
         return PlanView(parts, nodes, tuple(present), stage, self.generator.guided)
 
-    def _run(self, stage: Stage, frame: FrameIndex, progress: Progress | None) -> FrameState:
-        return run_frame(self.generator, stage, frame, self.coarse(stage, frame), progress)
+    def run(
+        self, generator: Generator, stage: Stage, frame: FrameIndex, progress: Progress | None = None
+    ) -> FrameState:
+        """Compute a state anew: on the frame's points, or on all pixels tile by tile if at once they are too many."""
+        if generator.density == 1.0 and stage.pixels.count > SWEEP_PIXELS and self.sweepable(stage):
+            return swept_state(generator, stage, self._scratch, progress)
+        return run_frame(generator, stage, frame, self.coarse(stage, frame), progress)
+
+    def sweepable(self, stage: Stage) -> bool:
+        """Whether `dense_plan` can run it: one frame, one condition, no coarser stage."""
+        return stage.number == 0 and stage.frames.count == 1 and self.generator.layout is None
 
     def coarse(self, stage: Stage, frame: FrameIndex) -> Cloud | None:
         """What guides a frame: the points of the next stage within it; None for the last stage."""

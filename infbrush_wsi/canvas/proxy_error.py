@@ -11,13 +11,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from infbrush_wsi.canvas.dense_plan import SWEEP_PIXELS
 from infbrush_wsi.canvas.frames import FrameIndex
 from infbrush_wsi.canvas.plan import Plan
 from infbrush_wsi.canvas.stage import Stage
-from infbrush_wsi.canvas.trajectory import FramePoints, run_frame
+from infbrush_wsi.canvas.trajectory import FramePoints
 from infbrush_wsi.errors import RegionError
-
-MAX_PIXELS = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -48,20 +47,21 @@ def proxy_error(plan: Plan, stage: Stage, frames: Sequence[FrameIndex]) -> list[
         frames: (row, column) of each.
 
     Raises:
-        RegionError: for frames of more than a million pixels, which do not fit in memory at once.
+        RegionError: for frames of more than a million pixels, unless it is the only one and has one condition.
     """
     return [_of_frame(plan, stage, frame) for frame in frames]
 
 
 def _of_frame(plan: Plan, stage: Stage, frame: FrameIndex) -> ProxyError:
     box = stage.frame_pixels(frame)
-    if box.shape.count > MAX_PIXELS:
+    if box.shape.count > SWEEP_PIXELS and not plan.sweepable(stage):
         raise RegionError(
-            f"a frame of {box.w} x {box.h} pixels cannot be run on all pixels at once; measure on a smaller canvas"
+            f"a frame of {box.w} x {box.h} pixels cannot be run on all pixels at once; measure on a smaller canvas, or "
+            "without a layout"
         )
     sparse = plan.state(stage, frame)
     everywhere = replace(plan.generator, density=1.0)
-    dense = run_frame(everywhere, stage, frame, plan.coarse(stage, frame))
+    dense = plan.run(everywhere, stage, frame)
     points = FramePoints.drawn(plan.generator, stage, frame).draw.index_yx
     image = dense.values.float().numpy().reshape(box.h, box.w, -1)
     difference = np.abs(image[points[:, 0], points[:, 1]] - sparse.values.float().numpy())

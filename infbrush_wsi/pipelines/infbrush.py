@@ -123,12 +123,12 @@ class InfBrushPipeline:
             halo: training pixels rendered around a tile of the lazy engine, or 'exact': as many as it takes for
                 tiles to be equal to the whole.
             frame: side in training pixels of the frames in which a canvas beyond the model's extent is planned; None:
-                the training window, and one frame for canvases up to 2048².
+                the training window, at least 256, and one frame for canvases up to 2048².
             coarse: guide such a canvas by a coarser one.
             plan_density: points of the plan per training pixel; None: as in training; 1: all pixels, which leaves no
                 error from planning on a part of them.
             limits: of the memory and disk for computed tiles.
-            progress: called with (tiles done, tiles in all) while rendering.
+            progress: called with (parts done, parts in all) while rendering.
 
         Raises:
             ConditionError: for a condition that the model does not know.
