@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from infbrush_wsi.metrics.kernel import kernel_distance, kernel_distances
     from infbrush_wsi.metrics.manifold import manifolds, precision_recall
     from infbrush_wsi.metrics.memorisation import Memorisation, check_memorisation, judge_memorisation, nearest_features
+    from infbrush_wsi.metrics.page import write_evaluation
     from infbrush_wsi.metrics.result import MetricResult
     from infbrush_wsi.metrics.sampling import Sampler, SampleTable, sample_features
     from infbrush_wsi.metrics.scales import scale_consistency
@@ -69,6 +70,7 @@ __all__ = [
     "seam_score",
     "two_point_covariances",
     "variance_ratio",
+    "write_evaluation",
 ]
 
 _EXPORTS = {
@@ -109,6 +111,7 @@ _EXPORTS = {
     "seam_score": "infbrush_wsi.metrics.tile_borders",
     "two_point_covariances": "infbrush_wsi.metrics.correlation",
     "variance_ratio": "infbrush_wsi.metrics.seams",
+    "write_evaluation": "infbrush_wsi.metrics.page",
 }
 
 

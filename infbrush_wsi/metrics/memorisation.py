@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -32,11 +32,13 @@ class Memorisation:
         share: share of generated images nearer to training data than `threshold`, with an interval; about the
             quantile (1 % by default) if nothing is memorised.
         threshold: low quantile of the held-out images' distances.
-        suspicious: numbers of the generated images below it, nearest first.
+        suspicious: numbers of the generated samples below it, nearest first.
         copies: those of them that are nearer than half of the nearest held-out distance.
-        nearest: number of the nearest training image of each generated one, (N,).
+        nearest: number of the nearest training sample of each generated one, (N,).
         distance: (N,).
         p_value: of Fisher's exact test that generated images are below the threshold more often than held-out ones.
+        images: (N,), number of the image that each generated sample was taken from.
+        training_images: (N,), number of the image that the nearest training sample was taken from.
     """
 
     share: MetricResult
@@ -46,6 +48,8 @@ class Memorisation:
     nearest: NDArray[np.int64]
     distance: NDArray[np.float64]
     p_value: float
+    images: NDArray[np.int64]
+    training_images: NDArray[np.int64]
 
     @property
     def passed(self) -> bool:
@@ -81,16 +85,19 @@ def check_memorisation(
         ConfigError: if the quantile is not between 0 and 1.
     """
     how = rule or CropRule("whole", 128)
-    made, known, other = (_planes(images, how, bands) for images in (generated, training, held_out))
+    (made, images), (known, training_images), (other, _) = (
+        _planes(given, how, bands) for given in (generated, training, held_out)
+    )
     if len(other) < LEAST_HELD_OUT:
         raise DatasetError(f"{len(other)} held-out samples give no threshold: at least {LEAST_HELD_OUT} are needed")
-    return judge_memorisation(
+    judged = judge_memorisation(
         nearest_aligned(made, known, device=device),
         nearest_aligned(other, known, device=device).distance,
         quantile=quantile,
         bootstrap=bootstrap,
         settings={"rule": how.describe(), "space": "aligned planes of 32 x 32", "training": len(known)},
     )
+    return replace(judged, images=images, training_images=training_images[judged.nearest])
 
 
 def judge_memorisation(
@@ -135,6 +142,8 @@ def judge_memorisation(
         found.index,
         found.distance,
         float(fisher_exact(table, alternative="greater").pvalue),
+        np.arange(len(found.distance)),
+        found.index,
     )
 
 
@@ -167,8 +176,10 @@ def _nearest_rows(made: Features, known: Features) -> Nearest:
     return Nearest(np.concatenate(distances), np.concatenate(numbers).astype(np.int64))
 
 
-def _planes(images: Images, rule: CropRule, bands: Sequence[int] | None) -> Planes:
-    return np.concatenate([aligned_planes(batch.pixels) for batch in Sampler(images, rule, bands=bands)])
+def _planes(images: Images, rule: CropRule, bands: Sequence[int] | None) -> tuple[Planes, NDArray[np.int64]]:
+    """Planes of all samples and the number of the image of each."""
+    found = [(aligned_planes(batch.pixels), batch.image) for batch in Sampler(images, rule, bands=bands)]
+    return np.concatenate([planes for planes, _ in found]), np.concatenate([numbers for _, numbers in found])
 
 
 def _share(
