@@ -37,7 +37,7 @@ def test_offline_networks_keep_the_protocol(name, one_thread):
 def test_names_and_hashes_tell_networks_apart():
     hashes = {feature_extractor(name).weight_hash for name in ("texture", "random-conv:0", "random-conv:1")}
     assert len(hashes) == 3
-    assert {"texture", "inception", "clip", "timm", "torchvision", "random-conv"} <= set(feature_names())
+    assert {"texture", "inception", "clip", "timm", "tiatoolbox", "random-conv"} <= set(feature_names())
 
 
 def test_texture_sees_scale_orientation_and_colour_and_not_the_place(one_thread):

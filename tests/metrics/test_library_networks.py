@@ -18,6 +18,7 @@ def noise() -> np.ndarray:
 @pytest.mark.parametrize(
     ("name", "error", "match"),
     [
+        ("timm", ConfigError, "timm:NAME"),
         ("timm:no_such_net", ConfigError, "no_such_net"),
         ("torchvision:no_such_net", ConfigError, "no_such_net"),
         ("inception@missing.pth", CheckpointError, "missing.pth"),
@@ -31,13 +32,43 @@ def test_names_that_cannot_be_had(name, error, match):
         feature_extractor(name)
 
 
-def test_without_a_network_the_way_out_is_told(tmp_path, monkeypatch):
-    pytest.importorskip("torchvision")
+@pytest.mark.parametrize("name", ["inception", "torchvision:resnet18"])
+def test_without_a_network_the_way_out_is_told(name, tmp_path, monkeypatch):
+    pytest.importorskip("torch_fidelity")
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
-        monkeypatch.setenv(name, "http://127.0.0.1:9")
-    with pytest.raises(CheckpointError, match=r"@PATH.*texture"):
-        feature_extractor("torchvision:resnet18")
+    for variable in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
+        monkeypatch.setenv(variable, "http://127.0.0.1:9")
+    with pytest.raises(CheckpointError, match=r"local file"):
+        feature_extractor(name)
+
+
+def test_clip_is_torch_fidelitys(tmp_path, one_thread):
+    """A small network of CLIP's kind with random weights, stored as the published one is."""
+    import torch
+
+    clip = pytest.importorskip("torch_fidelity.feature_extractor_clip")
+    torch.manual_seed(0)
+
+    class Whole(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.visual = clip.CLIPVisual(32, 64, 2, 64, 32).visual
+            self.text_projection = torch.nn.Parameter(torch.zeros(8, 32))
+
+        def forward(self, x):
+            return self.visual(x) + self.text_projection.sum()
+
+    path = tmp_path / "clip.pt"
+    torch.jit.trace(Whole().eval(), torch.zeros(1, 3, 64, 64)).save(str(path))
+    images = np.random.default_rng(0).integers(0, 256, (2, 80, 70, 3), np.uint8)
+    reference = clip.FeatureExtractorCLIP("clip-vit-b-32", ["clip"], str(path), verbose=False)
+    (expected,) = reference(torch.from_numpy(images.transpose(0, 3, 1, 2).copy()))
+    made = feature_extractor(f"clip@{path}")
+    assert (made.dimension, made.input_size) == (32, 64)
+    np.testing.assert_allclose(made(images), expected.numpy(), rtol=1e-5, atol=1e-5)
+    path.write_bytes(path.read_bytes()[:500])
+    with pytest.raises(CheckpointError, match="clip@PATH"):
+        feature_extractor(f"clip@{path}")
 
 
 @pytest.mark.parametrize("library", ["torchvision:resnet18", "timm:resnet18"])
@@ -67,7 +98,7 @@ def test_networks_with_local_weights_give_pooled_features(library, tmp_path, one
         answer = network.fc(torch.from_numpy(found))
     np.testing.assert_allclose(answer.numpy(), expected.numpy(), rtol=1e-4, atol=1e-4)
     path.write_bytes(path.read_bytes()[:1000])
-    with pytest.raises(CheckpointError, match="damaged"):
+    with pytest.raises(CheckpointError, match="weights"):
         feature_extractor(f"{library}@{path}")
 
 

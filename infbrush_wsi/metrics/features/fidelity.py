@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from infbrush_wsi._optional import require
 from infbrush_wsi.errors import CheckpointError
-from infbrush_wsi.metrics.features.network import by_library, load_weights, on_device, weight_hash
+from infbrush_wsi.metrics.features.network import on_device, weight_hash
 from infbrush_wsi.metrics.features.protocol import check_images
 
 if TYPE_CHECKING:
@@ -25,17 +26,17 @@ class FidelityFeatures:
     Args:
         name: see `FeatureExtractor`.
         module: of torch-fidelity; takes uint8 (B, 3, H, W) and returns a tuple.
-        dimension: of the layer that was chosen.
+        side: to which it resizes images.
         device: torch device.
     """
 
-    def __init__(self, name: str, module: nn.Module, dimension: int, device: str) -> None:
+    def __init__(self, name: str, module: nn.Module, side: int, device: str) -> None:
         self.name = name
-        self.dimension = dimension
-        self.input_size: int | None = int(module.INPUT_IMAGE_SIZE)  # type: ignore[arg-type]
+        self.input_size: int | None = side
         self.weight_hash = weight_hash(module)
         self._device = device
         self._module: Any = on_device(module, device)
+        self.dimension = int(self(np.zeros((1, side, side, 3), np.uint8)).shape[1])
 
     def __call__(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Features (B, D) of uint8 (B, H, W, 3); see `FeatureExtractor`."""
@@ -58,13 +59,13 @@ def inception(spec: FeatureSpec, device: str) -> FidelityFeatures:
     spec.refuse(argument=True)
     found = require("torch_fidelity.feature_extractor_inceptionv3", extra="metrics", purpose="compute Inception's FID")
     if spec.weights is not None:
-        # The library would unpickle anything; this reads tensors only, and refuses a file that holds more.
-        load_weights(spec.kind, spec.weights, len)
-    return _load(spec, found.FeatureExtractorInceptionV3, "inception-v3-compat", "2048", 2048, device)
+        _only_tensors(spec, Path(spec.weights))
+    module = _load(spec, lambda: found.FeatureExtractorInceptionV3("inception-v3-compat", ["2048"], spec.weights))
+    return FidelityFeatures(spec.kind, module, int(module.INPUT_IMAGE_SIZE), device)
 
 
 def clip(spec: FeatureSpec, device: str) -> FidelityFeatures:
-    """``clip[@PATH]``: CLIP's ViT-B/32, 512-d image embeddings.
+    """``clip[@PATH]``: CLIP's ViT-B/32, 512-d image embeddings, not scaled to length 1, as CLIP FID takes them.
 
     Raises:
         CheckpointError: if torch-fidelity cannot load the weights.
@@ -72,13 +73,30 @@ def clip(spec: FeatureSpec, device: str) -> FidelityFeatures:
     """
     spec.refuse(argument=True)
     found = require("torch_fidelity.feature_extractor_clip", extra="metrics", purpose="compute CLIP's FID")
-    return _load(spec, found.FeatureExtractorCLIP, "clip-vit-b-32", "clip", 512, device)
+    module = _load(spec, lambda: found.FeatureExtractorCLIP("clip-vit-b-32", ["clip"], spec.weights, verbose=False))
+    return FidelityFeatures(spec.kind, module, int(module.resolution), device)
 
 
-def _load(spec: FeatureSpec, extractor: Any, model: str, layer: str, dimension: int, device: str) -> FidelityFeatures:
+def _load(spec: FeatureSpec, make: Callable[[], Any]) -> Any:
     if spec.weights is not None and not Path(spec.weights).is_file():
         raise CheckpointError(f"{spec.text!r}: there are no weights at {spec.weights}")
-    module = by_library(
-        spec.kind, "torch-fidelity", lambda: extractor(model, [layer], feature_extractor_weights_path=spec.weights)
-    )
-    return FidelityFeatures(spec.kind, module, dimension, device)
+    try:
+        return make()
+    except Exception as error:
+        # A missing network, a damaged cache and a file of another network each have errors of their own.
+        raise CheckpointError(
+            f"torch-fidelity cannot load {spec.text!r} ({type(error).__name__}: {error}); call it once where there is "
+            f"a network, give a local file as '{spec.kind}@PATH', or use 'texture', which needs no weights"
+        ) from error
+
+
+def _only_tensors(spec: FeatureSpec, path: Path) -> None:
+    """The library would unpickle anything: read it once in the way that takes tensors only."""
+    import torch
+
+    if not path.is_file():
+        return
+    try:
+        torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise CheckpointError(f"{spec.text!r}: {path} is no file of weights ({error})") from error

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from infbrush_wsi.errors import CheckpointError, ConfigError
+from infbrush_wsi.conditioning.encoders.weights import state_dict_sha256
+from infbrush_wsi.errors import ConfigError
 from infbrush_wsi.metrics.features.protocol import check_images
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
-
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 @dataclass(frozen=True)
@@ -33,8 +29,8 @@ class Normalisation:
     """
 
     size: int
-    mean: Sequence[float] = IMAGENET_MEAN
-    std: Sequence[float] = IMAGENET_STD
+    mean: Sequence[float]
+    std: Sequence[float]
     mode: str = "bicubic"
 
 
@@ -98,51 +94,4 @@ def on_device(module: nn.Module, device: str) -> nn.Module:
 
 def weight_hash(module: nn.Module) -> str:
     """16 hexadecimal digits of names, types, shapes and values of all weights and buffers."""
-    digest = hashlib.sha256()
-    for key, value in sorted(module.state_dict().items()):
-        digest.update(f"{key} {value.dtype} {tuple(value.shape)}".encode())
-        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()[:16]
-
-
-def load_weights(name: str, path: str, fit: Callable[[dict[str, Any]], object]) -> None:
-    """Read a state dictionary (safetensors, or a torch file that holds tensors only) and fit it.
-
-    Args:
-        name: the features, for messages.
-        path: the file.
-        fit: takes the dictionary, for example ``module.load_state_dict``.
-
-    Raises:
-        CheckpointError: if there is no such file, it cannot be read, or the weights do not fit.
-    """
-    import torch
-    from safetensors.torch import load_file
-
-    if not Path(path).is_file():
-        raise CheckpointError(f"{name!r}: there are no weights at {path}")
-    try:
-        if path.endswith(".safetensors"):
-            state = load_file(path)
-        else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-        fit(state)
-    except Exception as error:
-        # Torch, pickle and safetensors each have errors of their own for damaged files.
-        raise CheckpointError(f"{name!r}: the weights {path} are damaged or of another network ({error})") from error
-
-
-def by_library(name: str, library: str, load: Callable[[], Any]) -> Any:
-    """Let a library load its own weights.
-
-    Raises:
-        CheckpointError: if it cannot, for example without a network.
-    """
-    try:
-        return load()
-    except Exception as error:
-        # Each library has its own errors for a missing network, a missing licence and a damaged cache.
-        raise CheckpointError(
-            f"{library} cannot load {name!r} ({type(error).__name__}: {error}); call it once where there is a "
-            f"network, give a local file as '{name}@PATH', or use 'texture', which needs no weights"
-        ) from error
+    return state_dict_sha256(module.state_dict())[:16]

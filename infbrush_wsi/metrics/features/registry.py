@@ -9,7 +9,9 @@ from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Protocol
 
+from infbrush_wsi.conditioning.encoders import families
 from infbrush_wsi.errors import ConfigError
+from infbrush_wsi.metrics.features.encoder import encoder_features
 from infbrush_wsi.metrics.features.protocol import FeatureExtractor
 
 GROUP = "infbrush_wsi.features"
@@ -21,8 +23,6 @@ BUILT_IN = {
     "inception": "infbrush_wsi.metrics.features.fidelity:inception",
     "random-conv": "infbrush_wsi.metrics.features.random_conv:random_conv",
     "texture": "infbrush_wsi.metrics.features.texture:texture",
-    "timm": "infbrush_wsi.metrics.features.timm_network:timm_network",
-    "torchvision": "infbrush_wsi.metrics.features.torchvision_network:torchvision_network",
 }
 log = logging.getLogger(__name__)
 
@@ -71,8 +71,8 @@ class Factory(Protocol):
 
 
 def feature_names() -> tuple[str, ...]:
-    """Kinds that are known, built-in ones and installed plugins."""
-    return tuple(sorted({*BUILT_IN, *_plugins()}))
+    """Kinds that are known: built-in ones, encoders, and installed plugins of both."""
+    return tuple(sorted({*BUILT_IN, *_plugins(), *families()}))
 
 
 def feature_extractor(name: str = DEFAULT_FEATURES, *, device: str = "cpu") -> FeatureExtractor:
@@ -83,8 +83,8 @@ def feature_extractor(name: str = DEFAULT_FEATURES, *, device: str = "cpu") -> F
 
             * ``texture``: hand-made wavelet and colour statistics, without weights or download (the default);
             * ``inception``: the 2048-d network of FID, ``clip``: ViT-B/32, both of torch-fidelity;
-            * ``timm:NAME``, ``torchvision:NAME``: any network of these libraries, without its classifier
-              (``timm:hf-hub:OWNER/NAME`` for pathology encoders);
+            * ``timm:NAME``, ``torchvision:NAME``, ``tiatoolbox:NAME``, ``open_clip:NAME/TAG``, ``hf:NAME``: any encoder
+              of `infbrush_wsi.conditioning.encoders`, among them those made for pathology;
             * ``random-conv`` or ``random-conv:SEED``: untrained, see its documentation for what it cannot tell;
             * whatever other packages register under the entry point group ``infbrush_wsi.features``.
 
@@ -110,6 +110,8 @@ def feature_extractor(name: str = DEFAULT_FEATURES, *, device: str = "cpu") -> F
         factory: Factory = getattr(importlib.import_module(module), attribute)
     elif spec.kind in _plugins():
         factory = _plugins()[spec.kind].load()
+    elif spec.kind in families():
+        factory = encoder_features
     else:
         raise ConfigError(f"no features are named {name!r}; known are {', '.join(feature_names())}")
     made: Any = factory(spec, device)
@@ -124,7 +126,7 @@ def feature_extractor(name: str = DEFAULT_FEATURES, *, device: str = "cpu") -> F
 def _plugins() -> dict[str, EntryPoint]:
     found = {}
     for entry in entry_points(group=GROUP):
-        if entry.name in BUILT_IN:
+        if entry.name in {*BUILT_IN, *families()}:
             log.warning("the features %r of %s are not used: the name is taken", entry.name, entry.value)
         else:
             found[entry.name] = entry
