@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
@@ -86,12 +88,21 @@ def embed(
             encoder, weights=weights, device=device or _device(encoder), channels=_channels(found, chosen)
         )
     spacing = mpp if mpp is not None else resolution if resolution is not None else _spacing(found, loaded)
-    with counting("embedding") as progress:
+    with _resumable(out), counting("embedding") as progress:
         store = write_embeddings(
             found, loaded, out, spacing=spacing, tile=tile, stride=stride, min_tissue=min_tissue,
             dtype=cast("Dtype", dtype), bands=chosen, batch=batch, progress=progress,
         )  # fmt: skip
     _tell(store, time.monotonic() - started)
+
+
+@contextmanager
+def _resumable(out: Path) -> Iterator[None]:
+    """Within the block Ctrl-C says what is left."""
+    try:
+        yield
+    except KeyboardInterrupt as interrupt:
+        raise KeyboardInterrupt("the same call goes on" if out.exists() else "nothing was embedded") from interrupt
 
 
 def _bands(text: str | None) -> tuple[int, ...] | None:

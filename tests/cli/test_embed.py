@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import subprocess
 import time
@@ -92,6 +93,36 @@ def test_a_killed_call_is_taken_up_and_ends_the_same(cli, command, environment, 
     assert found.slides == whole.slides
     for slide in whole.slides:
         np.testing.assert_array_equal(found.grid(slide.key), whole.grid(slide.key))
+
+
+def test_ctrl_c_says_that_the_same_call_goes_on(command, environment, slides, tmp_path):
+    out = tmp_path / "e.zarr"
+    call = [*command, "embed", str(slides), "--tile", "64", "--stride", "2", "--out", str(out)]
+    process = subprocess.Popen(call, env=environment, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and not list(out.glob("slides/*/embeddings/c/*/*/*")):
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    stderr = process.communicate(timeout=60)[1]
+    assert process.returncode == 130
+    assert stderr.strip().splitlines()[-1] == "stopped; the same call goes on"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["e.zarr"]
+
+
+def test_a_slide_that_is_damaged_inside_is_left_out(cli, slides, tmp_path):
+    folder = tmp_path / "in"
+    shutil.copytree(slides, folder)
+    torn = folder / "Benign" / "Benign.tif"
+    data = bytearray(torn.read_bytes())
+    for start in range(len(data) // 8, len(data) // 2, 64):  # the finest level; the overview is further back
+        data[start : start + 48] = b"\xff\xd9" * 24
+    torn.write_bytes(data)
+    result = cli("embed", folder, "--out", tmp_path / "e.zarr", "--tile", 64)
+    assert result.exit_code == 0, result.output
+    assert "Benign.tif" in result.stderr.split("skipped", 1)[1]
+    store = EmbeddingStore(tmp_path / "e.zarr")
+    assert [slide.name for slide in store.slides] == ["Invasive.tif"]
+    assert len(list((tmp_path / "e.zarr" / "slides").glob("*/"))) == 1
 
 
 def test_a_raster_in_its_own_unit(cli, tmp_path):

@@ -23,9 +23,8 @@ TRAINED_MPP = {
     "H-optimus-1": 0.5,
     "H0-mini": 0.5,
     "Virchow": 0.5,
-    "Virchow2": 0.5,
 }
-"""Micrometres per pixel of the patches that these were trained with or are meant for, by their model cards."""
+"""Micrometres per pixel of the patches that these were trained with (20x); others saw several magnifications."""
 
 
 def tiatoolbox_encoder(model: str, options: EncoderOptions) -> NetworkEncoder:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from infbrush_wsi.conditioning.encoders.settings import KEY, VERSION, StoredSlide, StoreSettings
 from infbrush_wsi.conditioning.encoders.slide_writer import COMPLETE, EMBEDDINGS, SLIDE, TISSUE
+from infbrush_wsi.conditioning.encoders.tiling import BLOCK
 from infbrush_wsi.conditioning.layout.condition import match_class
 from infbrush_wsi.conditioning.layout.grid import EmbeddingGrid, Outside
 from infbrush_wsi.domain import Box, Shape
@@ -193,8 +194,7 @@ class EmbeddingStore:
         for number in np.unique(belongs):
             rows = np.flatnonzero(belongs == number)
             cells = np.argwhere(self.present(slides[number].key))[drawn[rows] - ends[number] + slides[number].embedded]
-            array = self._array(slides[number].key, EMBEDDINGS)
-            out[rows] = array.get_coordinate_selection((cells[:, :1], cells[:, 1:], np.arange(out.shape[1])[None]))
+            out[rows] = _gathered(self._array(slides[number].key, EMBEDDINGS), cells)
         return out
 
     @cached_property
@@ -230,6 +230,17 @@ class EmbeddingStore:
 
 def _reopened(path: Path, partial: bool) -> EmbeddingStore:
     return EmbeddingStore(path, partial=partial)
+
+
+def _gathered(array: Any, cells: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Values at some cells (n, 2) of a stored array (rows, columns, D), float32 (n, D); each block is read once."""
+    out = np.empty((len(cells), array.shape[2]), np.float32)
+    blocks, which = np.unique(cells // BLOCK, axis=0, return_inverse=True)
+    for number, (row, column) in enumerate(blocks * BLOCK):
+        inside = np.flatnonzero(which.ravel() == number)
+        values = array[row : row + BLOCK, column : column + BLOCK]
+        out[inside] = values[cells[inside, 0] - row, cells[inside, 1] - column]
+    return out
 
 
 def _check_pair(location: Pair, size: Pair) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import torch
 
 from infbrush_wsi.conditioning.encoders import Encoder, load_encoder
 from infbrush_wsi.conditioning.encoders.weights import state_dict_sha256
-from infbrush_wsi.errors import CheckpointError, ConditionError, ConfigError
+from infbrush_wsi.errors import CheckpointError, ConditionError, ConfigError, MissingExtraError
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -78,6 +79,19 @@ def test_tokens_of_a_transformer_are_pooled_by_timm(tmp_path: Path, patches: np.
     assert encoder(patches).shape == (5, network.num_features)
 
 
+def test_tokens_that_timm_does_not_pool_are_class_token_and_mean_patch() -> None:
+    timm = pytest.importorskip("timm")
+    from infbrush_wsi.conditioning.encoders.from_timm import TimmFeatures
+
+    torch.manual_seed(1)
+    network = timm.create_model("test_vit", num_classes=0, global_pool="", reg_tokens=4, img_size=64).eval()
+    pixels = torch.randn(2, 3, 64, 64)
+    with torch.inference_mode():
+        tokens, found = network(pixels), TimmFeatures(network)(pixels)
+    assert tokens.shape[1] == 1 + 4 + 16
+    torch.testing.assert_close(found, torch.cat([tokens[:, 0], tokens[:, 5:].mean(1)], 1))
+
+
 def test_torchvision_hands_on_what_its_classifier_is_given(tmp_path: Path, patches: np.ndarray) -> None:
     models = pytest.importorskip("torchvision.models")
     torch.manual_seed(0)
@@ -124,3 +138,11 @@ def test_names_that_mean_nothing(name: str, message: str, tmp_path: Path) -> Non
 def test_weights_of_another_network_are_refused(timm_weights: Path) -> None:
     with pytest.raises(CheckpointError, match="does not hold the weights of the encoder 'timm:test_vit"):
         load_encoder("timm:test_vit.r160_in1k", weights=timm_weights)
+
+
+@pytest.mark.parametrize("name", ["timm:resnet18", "torchvision:resnet18", "open_clip:RN50/openai", "hf:a/b"])
+def test_without_its_library_an_encoder_names_the_extra(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("timm", "torchvision.models", "open_clip", "transformers"):
+        monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(MissingExtraError, match=rf"'{name}': pip install 'infbrush-wsi\[encoders\]'"):
+        load_encoder(name)
