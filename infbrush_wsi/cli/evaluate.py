@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 EPILOG = examples(
     "infbrush evaluate tiles/ generated/ --out evaluation",
-    "infbrush evaluate slides/ out.ome.zarr --spacing 0.5 --crops 64 --out evaluation",
+    "infbrush evaluate slides/ out.ome.zarr --spacing 0.5 --spacing 2 --crops 64 --out evaluation",
     "infbrush evaluate tiles/ generated/ --features inception --crops 8 --out evaluation",
     "infbrush evaluate test/ generated/ --training train/ --held-out test/ --out evaluation",
     "infbrush evaluate aerial/ generated/ --no-stain --bands 1,2,3 --out evaluation",
@@ -57,9 +57,12 @@ def evaluate(
     crop_size: Annotated[int, typer.Option(help="Side of a crop in pixels.")] = 256,
     crops: Annotated[int, typer.Option(help="Crops of each image.")] = 4,
     spacing: Annotated[
-        float | None, typer.Option(help="Pixel size of crops, in the images' unit.", show_default="as they are")
+        list[float] | None,
+        typer.Option(help="Pixel size of crops, in the images' unit. May be repeated.", show_default="as they are"),
     ] = None,
-    whole_size: Annotated[int, typer.Option(help="Side to which whole images are resized; 0 leaves them out.")] = 256,
+    whole_size: Annotated[
+        int, typer.Option(help="Side to which whole images are resized; 0 leaves them out, as is a set of one image.")
+    ] = 256,
     stain: Annotated[bool, typer.Option(help="Compare stains, which only stained tissue has.")] = True,
     bands: o.Bands = None,
     assume_mpp: o.AssumeMpp = None,
@@ -81,12 +84,14 @@ def evaluate(
     _check_out(out, overwrite)
     chosen = _bands(bands)
     one, two = (collect([path], mpp=assume_mpp) for path in (real, generated))
-    rules = [CropRule("crop", crop_size, crops, seed, spacing)]
-    rules += [CropRule("whole", whole_size, seed=seed)] if whole_size else []
+    rules = [CropRule("crop", crop_size, crops, seed, size) for size in spacing or ()]
+    rules = rules or [CropRule("crop", crop_size, crops, seed)]
+    if whole_size and min(len(one.items), len(two.items)) > 1:
+        rules.append(CropRule("whole", whole_size, seed=seed))
     how = Bootstrap(resamples, seed=seed)
     messages().print(f"comparing {len(two.items)} images with {len(one.items)} real ones", soft_wrap=True)
     found = compare(one, two, features=features, rules=rules, bootstrap=how, stain=stain, bands=chosen, device=device)
-    left_out = {path for path, _ in found.skipped["generated crop"]}
+    left_out = {path for path, _ in found.skipped[f"generated {rules[0].name}"]}
     two = replace(two, items=tuple(item for item in two.items if item.path not in left_out))
     more = _of_pyramids(two, chosen, tile, how)
     if training is not None and held_out is not None:
@@ -145,10 +150,6 @@ def _check_out(out: Path, overwrite: bool) -> None:
     existing = [name for name in ("evaluation.json", "evaluation.html") if (out / name).exists()]
     if existing and not overwrite:
         raise OutputExistsError(f"'{out / existing[0]}' exists; choose another folder, or pass --overwrite")
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"cannot make the folder '{out}': {error}") from error
 
 
 def _write(
@@ -164,6 +165,10 @@ def _write(
     from infbrush_wsi.metrics import write_evaluation
     from infbrush_wsi.writers.files import staged_file
 
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot make the folder '{out}': {error}") from error
     facts = {"real": str(real), "generated": str(generated), "infbrush-wsi": __version__}
     shown = {name: _crops(collection, rule, bands) for name, collection in images.items()}
     write_evaluation(found, out / "evaluation.html", title="Generated against real", facts=facts, crops=shown)

@@ -52,9 +52,8 @@ class Bootstrap:
             raise DatasetError("there is nothing to resample: the set is empty")
         rng = np.random.default_rng([self.seed, stream])
         drawn = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=self.resamples)
-        for row in drawn[(drawn > 0).sum(axis=1) < 2]:
-            # One group alone has no spread; with very few groups such draws occur, and are replaced by all groups.
-            row[:] = 1
+        # One group alone has no spread; with very few groups such draws occur, and are replaced by all groups.
+        drawn[(drawn > 0).sum(axis=1) < 2] = 1
         return np.concatenate([np.ones((1, len(names))), drawn])[:, member]
 
     def interval(self, values: ArrayLike, *, centre: bool = False) -> tuple[float, float]:
@@ -62,8 +61,8 @@ class Bootstrap:
 
         Args:
             values: (1 + resamples,), the first of all samples.
-            centre: shift by the resamples' mean excess over the value. Resampling repeats images, which raises a
-                Fréchet distance as a smaller sample would.
+            centre: shift by the resamples' mean excess over the value. Resampling repeats images, which raises
+                every distance that cannot be negative (Fréchet, spectra, colours) as a smaller sample would.
 
         Returns:
             (low, high), NaN without resamples.

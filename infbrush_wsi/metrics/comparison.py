@@ -6,6 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from infbrush_wsi.errors import ConfigError
 from infbrush_wsi.metrics.bootstrap import Bootstrap, Samples
 from infbrush_wsi.metrics.crops import CropRule
@@ -16,6 +19,7 @@ from infbrush_wsi.metrics.image_statistics import ImageStatistics, image_metrics
 from infbrush_wsi.metrics.result import MetricResult
 from infbrush_wsi.metrics.sampling import Images, SampleTable, sample_features
 
+Statistics = tuple[ImageStatistics, ImageStatistics]
 DEFAULT_RULES = (CropRule("crop"), CropRule("whole"))
 
 
@@ -30,7 +34,7 @@ class Evaluation:
     """
 
     results: tuple[MetricResult, ...]
-    statistics: tuple[ImageStatistics, ImageStatistics] | None = None
+    statistics: Statistics | None = None
     skipped: Mapping[str, tuple[tuple[str, str], ...]] = field(default_factory=dict)
 
     def __getitem__(self, name: str) -> MetricResult:
@@ -67,9 +71,11 @@ def evaluate(
         real: a collection (see `infbrush_wsi.sources.collect`) or open sources.
         generated: the same of the generated images.
         features: name of a feature network (see `feature_extractor`) or the network itself.
-        rules: which samples are taken; each gives distances named after its kind: 'crop_frechet', 'whole_kernel', ...
-            Spectra, correlations and colours are those of the first rule that takes crops.
-        bootstrap: of images, not of crops, as those of one image are alike; None for the default.
+        rules: which samples are taken; each gives distances with its name: 'crop_frechet', 'whole_kernel', with a
+            pixel size 'crop_2_frechet'. Crops at several pixel sizes tell at which scale images differ. Spectra,
+            correlations and colours are those of the first rule that takes crops.
+        bootstrap: of images, not of crops, as those of one image are alike; None for the default. Of a set of one
+            image, crops are drawn instead, and the results say so.
         stain: whether stains are compared, which makes sense for stained tissue only.
         bands: 1-based bands of images with more than three channels.
         device: torch device of the feature network.
@@ -78,36 +84,51 @@ def evaluate(
         The results.
 
     Raises:
-        ConfigError: if there is no rule or a name is not known, or two rules are of one kind.
+        ConfigError: if there is no rule or a name is not known, or two rules have one name.
         DatasetError: if a set gives too few samples.
         CheckpointError: if the network's weights cannot be had.
     """
-    kinds = [rule.kind for rule in rules]
-    if not rules or len(set(kinds)) < len(kinds):
-        raise ConfigError(f"an evaluation needs one rule of each kind that it takes, not {kinds}")
+    names = [rule.name for rule in rules]
+    if not rules or len(set(names)) < len(names):
+        raise ConfigError(f"an evaluation needs rules that differ in kind or pixel size, not {names}")
     extractor = feature_extractor(features, device=device) if isinstance(features, str) else features
-    how = bootstrap or Bootstrap()
     found: list[MetricResult] = []
-    statistics: tuple[ImageStatistics, ImageStatistics] | None = None
+    statistics: Statistics | None = None
     skipped: dict[str, tuple[tuple[str, str], ...]] = {}
     for rule in rules:
         pair = (ImageStatistics(stain), ImageStatistics(stain)) if statistics is None and rule.kind != "whole" else None
+        statistics = statistics or pair
         tables = [
             sample_features(images, rule, extractor, statistics=pair[side] if pair else None, bands=bands)
             for side, images in enumerate((real, generated))
         ]
-        samples = Samples(tables[0].image, tables[1].image)
-        said = _settings(extractor, rule, tables)
-        both = tables[0].features, tables[1].features
-        prefix = f"{rule.kind}_"
-        found += feature_metrics(*both, samples=samples, bootstrap=how, prefix=prefix, settings=said)
-        if pair is not None:
-            statistics = pair
-            crops = {key: said[key] for key in ("rule", "images", "skipped")}
-            found += image_metrics(*pair, samples=samples, bootstrap=how, settings=crops)
+        found += _distances(extractor, rule, tables, pair, bootstrap or Bootstrap())
         for name, table in zip(("real", "generated"), tables, strict=True):
-            skipped[f"{name} {rule.kind}"] = tuple((entry.path, entry.reason) for entry in table.skipped)
+            skipped[f"{name} {rule.name}"] = tuple((entry.path, entry.reason) for entry in table.skipped)
     return Evaluation(tuple(found), statistics, skipped)
+
+
+def _distances(
+    extractor: FeatureExtractor,
+    rule: CropRule,
+    tables: Sequence[SampleTable],
+    statistics: Statistics | None,
+    how: Bootstrap,
+) -> list[MetricResult]:
+    """Those of the features under one rule and, where they were taken, of image statistics."""
+    samples = Samples(*(_groups(table) for table in tables))
+    said, prefix = _settings(extractor, rule, tables), f"{rule.name}_"
+    real, generated = (table.features for table in tables)
+    found = feature_metrics(real, generated, samples=samples, bootstrap=how, prefix=prefix, settings=said)
+    if statistics is None:
+        return found
+    crops = {key: said[key] for key in ("rule", "images", "resampled", "skipped")}
+    return found + image_metrics(*statistics, samples=samples, bootstrap=how, settings=crops)
+
+
+def _groups(table: SampleTable) -> NDArray[np.int64]:
+    """What is drawn together: an image's samples, or each sample alone if there is one image only."""
+    return table.image if table.images > 1 else np.arange(len(table.image), dtype=np.int64)
 
 
 def _settings(extractor: FeatureExtractor, rule: CropRule, tables: Sequence[SampleTable]) -> dict[str, Any]:
@@ -119,5 +140,9 @@ def _settings(extractor: FeatureExtractor, rule: CropRule, tables: Sequence[Samp
         "input_size": extractor.input_size,
         "rule": rule.describe(),
         "images": {name: table.images for name, table in zip(names, tables, strict=True)},
+        "resampled": {
+            name: "images" if table.images > 1 else "crops of the one image"
+            for name, table in zip(names, tables, strict=True)
+        },
         "skipped": {name: len(table.skipped) for name, table in zip(names, tables, strict=True)},
     }

@@ -53,6 +53,11 @@ class CropRule:
         if self.kind != "crop" and self.per_image != 1:
             object.__setattr__(self, "per_image", 1)
 
+    @property
+    def name(self) -> str:
+        """The kind and, if it is given, the pixel size: 'crop', 'whole', 'crop_2'."""
+        return self.kind if self.spacing is None or self.kind == "whole" else f"{self.kind}_{self.spacing:g}"
+
     def describe(self) -> dict[str, Any]:
         """What a reader must know to repeat it."""
         return asdict(self) | {"resolution": "resized to a square" if self.kind == "whole" else self._resolution()}

@@ -109,12 +109,16 @@ def image_metrics(
         drawn,
         how,
         settings={**said, "unit": "dB"},
+        centre=True,
+        least=0.0,
     )
     found += with_intervals(
         lambda a, b: {"correlation": correlation_distances(_mean(covariances[0], a), _mean(covariances[1], b))},
         drawn,
         how,
         settings={**said, "lags": f"1 to {covariances[0].shape[1] - 1} pixels, evenly in log r"},
+        centre=True,
+        least=0.0,
     )
     means = {"real": channel_statistics(shares[0]), "generated": channel_statistics(shares[1])}
     return found + with_intervals(
@@ -122,6 +126,8 @@ def image_metrics(
         drawn,
         how,
         settings={**said, "distance": "Wasserstein-1", "mean_and_std": means},
+        centre=True,
+        least=0.0,
     )
 
 

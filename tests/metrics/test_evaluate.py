@@ -65,6 +65,12 @@ def test_slides_and_omezarr_are_read_at_a_pixel_size(tmp_path, tissue):
     assert np.diff(coarse[0].astype(float), axis=0).std() != np.diff(native[0].astype(float), axis=0).std()
     with pytest.raises(RegionError, match="130 x 150 pixels, less than a crop of 256"):
         list(CropRule(size=256, spacing=1.0).samples(source))
+    scales = [CropRule(size=64, per_image=8, spacing=spacing) for spacing in (0.5, 1.0)]
+    found = evaluate([source], [source], rules=scales, bootstrap=Bootstrap(resamples=4))
+    assert found["crop_1_frechet"].value + found["crop_0.5_frechet"].value < 1e-9
+    assert found["crop_1_frechet"].high > 0.01
+    assert found["crop_1_frechet"].settings["resampled"]["real"] == "crops of the one image"
+    assert found["crop_1_frechet"].settings["rule"]["resolution"] == "1 per pixel"
     assert next(iter(CropRule("whole", 40).samples(source))).shape == (40, 40, 3)
 
 
@@ -127,7 +133,7 @@ def test_like_sets_are_near_and_blurred_ones_far(image_folder):
 
 def test_rules_that_make_no_sense_are_told(image_folder):
     found = collect([image_folder("a", 2)])
-    with pytest.raises(ConfigError, match="one rule of each kind"):
+    with pytest.raises(ConfigError, match="differ in kind or pixel size"):
         evaluate(found, found, rules=(CropRule(), CropRule(size=64)))
     with pytest.raises(ConfigError, match="no crop rule"):
         CropRule("corner")  # type: ignore[arg-type]

@@ -11,7 +11,7 @@ import typer
 from PIL import Image
 from typer.testing import CliRunner
 
-from infbrush_wsi.errors import ConfigError, DatasetError, OutputExistsError
+from infbrush_wsi.errors import ConfigError, DatasetError, OutputError, OutputExistsError
 
 pytest.importorskip("skimage")
 pytest.importorskip("matplotlib")
@@ -91,7 +91,7 @@ def test_a_pyramid_is_compared_with_itself_over_levels(run, image_folder, tmp_pa
     levels = [da.from_array(pixels, chunks=(128, 128, 3)) for pixels in (fine, half)]
     store = write_ome_zarr(levels, tmp_path / "a.ome.zarr", lattice=Lattice.regular(Shape(256, 256), 0.5), name="a")
     out = tmp_path / "out"
-    arguments = ("--out", out, "--crop-size", 64, "--crops", 8, "--whole-size", 0, "--resamples", 10)
+    arguments = ("--out", out, "--crop-size", 64, "--crops", 8, "--resamples", 10)
     assert run(image_folder("real", 4), store, *arguments).exit_code == 0
     found = {result["name"]: result for result in json.loads((out / "evaluation.json").read_text())["results"]}
     assert found["scale_1"]["value"] < 1
@@ -105,4 +105,7 @@ def test_bad_calls_leave_nothing(run, image_folder, tmp_path):
     assert not out.exists()
     with pytest.raises(DatasetError, match="crop of 256"):
         run(folder, folder, "--out", out)
-    assert not list(out.iterdir())
+    assert not out.exists()
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(OutputError, match="file"):
+        run(folder, folder, "--out", tmp_path / "file" / "out", *QUICK)
