@@ -79,8 +79,13 @@ class GaussianStatistics:
         return self.scatter / (self.count - 1)
 
     def factor(self) -> Array:
-        """F (K, D) with F^T F = covariance and K its numerical rank."""
-        values, vectors = scipy.linalg.eigh(self.covariance)
+        """F (K, D) with F^T F = covariance; K is D, or the numerical rank if that is less."""
+        covariance = self.covariance
+        try:
+            return np.asarray(scipy.linalg.cholesky(covariance))
+        except scipy.linalg.LinAlgError:
+            # Many times slower, and right for covariances of any rank.
+            values, vectors = scipy.linalg.eigh(covariance)
         kept = values > values[-1] * self.dimension * np.finfo(np.float64).eps
         return np.asarray((vectors[:, kept] * np.sqrt(values[kept])).T)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from infbrush_wsi.metrics import (
     Sampler,
     evaluate,
     feature_extractor,
+    frechet_distance,
     sample_features,
 )
 from infbrush_wsi.sources import ArraySource, collect, open_source
@@ -140,3 +143,32 @@ def test_rules_that_make_no_sense_are_told(image_folder):
     with pytest.raises(ConfigError, match="positive size"):
         CropRule(size=0)
     assert CropRule("patch").per_image == 1
+
+
+SHARED = Path(os.environ.get("INFBRUSH_SHARED_DATA", Path(__file__).parents[3] / "shared" / "data"))
+BREAKHIS = SHARED / "hne" / "breakhis_200x_224"
+
+
+@pytest.mark.shared_data
+@pytest.mark.filterwarnings("ignore::infbrush_wsi.metrics.frechet.SmallSampleWarning")
+@pytest.mark.skipif(not BREAKHIS.is_dir(), reason="no sample data")
+def test_distances_of_real_tissue_grow_with_what_is_done_to_it(one_thread):
+    """Other tiles are nearer than the same ones blurred or faded."""
+    from PIL import Image
+    from scipy.ndimage import gaussian_filter
+
+    paths = sorted(BREAKHIS.glob("*/*.*"))
+    tiles = [np.asarray(Image.open(path).convert("RGB"))[:128, :128] for path in paths[::8]]
+    real, made = tiles[::2][:38], tiles[1::2][:38]
+    changed = {
+        "as they are": made,
+        "a little blurred": [gaussian_filter(tile, (0.7, 0.7, 0)) for tile in made],
+        "blurred": [gaussian_filter(tile, (1.5, 1.5, 0)) for tile in made],
+        "faded": [(tile * 0.6 + 90).clip(0, 255).astype(np.uint8) for tile in made],
+    }
+    texture = feature_extractor("texture")
+    known = texture(np.stack(real))
+    found = {name: frechet_distance(known, texture(np.stack(images))) for name, images in changed.items()}
+    assert found["as they are"] < found["a little blurred"]
+    assert 1.5 * found["a little blurred"] < found["blurred"]
+    assert 1.5 * found["as they are"] < found["faded"]
