@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, get_args
@@ -31,6 +32,7 @@ from infbrush_wsi.errors import (
 from infbrush_wsi.sources.collection import Collection, Item, Skipped
 from infbrush_wsi.sources.registry import open_source
 
+DEFAULT_TILE = 224
 Progress = Callable[[int, int], None]
 
 
@@ -78,15 +80,20 @@ def write_embeddings(
         OutputError: if it cannot be written; what was begun is kept for a call that goes on with it.
     """
     _check(spacing, min_tissue, dtype, batch)
-    side = tile or encoder.record.size or 224
-    kept = tuple(bands) if bands is not None else None
+    size = (encoder.record.size or DEFAULT_TILE) if tile is None else tile
+    step, kept = size if stride is None else stride, None if bands is None else tuple(bands)
     writers, skipped = _opened(
         collection,
-        lambda unit: StoreSettings(
-            encoder.record, float(spacing), unit, side, side if stride is None else stride, min_tissue, dtype, kept
-        ),
+        lambda unit: StoreSettings(encoder.record, float(spacing), unit, size, step, min_tissue, dtype, kept),
     )
     path = Path(out)
+    with _sole_writer(path):
+        _Run(path, writers, skipped, encoder, batch, progress).write()
+    return EmbeddingStore(path)
+
+
+@contextmanager
+def _sole_writer(path: Path) -> Iterator[None]:
     if not path.resolve().parent.is_dir():
         raise OutputError(f"'{path}' cannot be written: there is no folder {path.resolve().parent}")
     lock = FileLock(path.with_name(f".{path.name}.lock"))
@@ -97,11 +104,10 @@ def write_embeddings(
     except OSError as error:
         raise OutputError(f"'{path}' cannot be written: {error.strerror or error}") from error
     try:
-        _Run(path, writers, skipped, encoder, batch, progress).write()
+        yield
     finally:
         Path(lock.lock_file).unlink(missing_ok=True)
         lock.release()
-    return EmbeddingStore(path)
 
 
 class _Run:

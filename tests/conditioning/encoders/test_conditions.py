@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import zarr
 from PIL import Image
 
 from infbrush_wsi.conditioning.encoders import EmbeddingStore, interpolate, load_encoder, write_embeddings
@@ -78,3 +79,11 @@ def test_a_model_of_another_dimension_refuses_both(store: EmbeddingStore, make_p
     for condition in (store.sample(0, 1)[0], store.layout("a.png")):
         with pytest.raises(ConditionError, match="34"):
             other(condition, **CALL)
+
+
+def test_half_precision_is_half_the_size_and_close(store: EmbeddingStore) -> None:
+    images, out = collect([store.path.parent / "a.png"], mpp=0.5), store.path.with_name("half.zarr")
+    half = write_embeddings(images, load_encoder(), out, spacing=0.5, tile=32, dtype="float16")
+    np.testing.assert_allclose(half.grid("a.png"), store.grid("a.png"), rtol=1e-3, atol=1e-6)
+    assert half.grid("a.png").dtype == np.float32
+    assert zarr.open_array(half.path, path=f"slides/{half.slides[0].key}/embeddings").dtype == np.float16

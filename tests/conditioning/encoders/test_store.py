@@ -12,14 +12,7 @@ from PIL import Image
 
 from infbrush_wsi.conditioning.encoders import EmbeddingStore, EncoderRecord, load_encoder, write_embeddings
 from infbrush_wsi.conditioning.layout import embedding_grid
-from infbrush_wsi.errors import (
-    ConditionError,
-    ConfigError,
-    DatasetError,
-    OutputError,
-    OutputExistsError,
-    RegionError,
-)
+from infbrush_wsi.errors import ConditionError, ConfigError, DatasetError, OutputError, OutputExistsError, RegionError
 from infbrush_wsi.sources import Collection, collect, open_source
 
 RNG = np.random.default_rng(7)
@@ -234,7 +227,7 @@ def test_nothing_is_left_of_a_call_that_embeds_nothing(tmp_path: Path, collectio
         write_embeddings(collection, MeanColour(scale=np.nan), out, spacing=MPP, tile=SIDE)
     for bad, message in (
         ({"spacing": 0}, "pixel size"), ({"min_tissue": 0}, "min_tissue"), ({"dtype": "int8"}, "int8"),
-        ({"batch": 0}, "batch"), ({"stride": 0}, "stride"),
+        ({"batch": 0}, "batch"), ({"stride": 0}, "stride"), ({"tile": 0}, "tile"),
     ):  # fmt: skip
         with pytest.raises(ConfigError, match=message):
             write_embeddings(collection, MeanColour(), out, **{"spacing": MPP, "tile": SIDE} | bad)  # type: ignore[arg-type]
@@ -243,14 +236,14 @@ def test_nothing_is_left_of_a_call_that_embeds_nothing(tmp_path: Path, collectio
     assert [path.name for path in tmp_path.iterdir()] == ["in"]
 
 
-def test_half_precision_is_half_the_size_and_close(
-    store: EmbeddingStore, collection: Collection, tmp_path: Path
-) -> None:
-    half = write_embeddings(collection, MeanColour(), tmp_path / "e.zarr", spacing=MPP, tile=SIDE, dtype="float16")
-    np.testing.assert_allclose(half.grid("c.png"), store.grid("c.png"), rtol=1e-3)
-    assert half.grid("c.png").dtype == np.float32
-    key = half.slide("c.png").key
-    assert zarr.open_array(half.path, path=f"slides/{key}/embeddings").dtype == np.float16
+def test_two_calls_at_once_are_refused(collection: Collection, tmp_path: Path) -> None:
+    class Intruder(MeanColour):
+        def __call__(self, patches: np.ndarray) -> np.ndarray:
+            with pytest.raises(OutputError, match="another process writes"):
+                write_embeddings(collection, MeanColour(), tmp_path / "e.zarr", spacing=MPP, tile=SIDE)
+            return super().__call__(patches)
+
+    write_embeddings(collection, Intruder(), tmp_path / "e.zarr", spacing=MPP, tile=SIDE)
 
 
 def test_samples_are_tiles_of_the_data_and_follow_from_the_seed(store: EmbeddingStore) -> None:
