@@ -37,8 +37,8 @@ MEMORISED_SIDE = 128
 """Side to which whole images are made small for the search for copies."""
 Features = Annotated[
     str,
-    typer.Option(help="texture (needs no weights), inception, clip, timm:NAME, torchvision:NAME, or a plugin's; "
-                      "NAME@FILE takes weights from a file."),
+    typer.Option(help="texture (needs no weights), inception, clip, any encoder of `embed` (timm:NAME, "
+                      "tiatoolbox:NAME, ...), or a plugin's; NAME@FILE takes weights from a file."),
 ]  # fmt: skip
 Training = Annotated[
     Path | None, typer.Option(help="Images that the model was trained on: generated ones are searched for copies.")
@@ -46,6 +46,11 @@ Training = Annotated[
 HeldOut = Annotated[
     Path | None, typer.Option(help="Real images that were not, of other patients; they set the threshold for copies.")
 ]
+Window = Annotated[
+    int | None,
+    typer.Option(help="Search for copies in windows of so many pixels that overlap by half, at the first --spacing: "
+                      "for images larger than what the model was trained on.", show_default="whole images"),
+]  # fmt: skip
 TileSide = Annotated[int | None, typer.Option(help="Side of the generated images' tiles in pixels: look for seams.")]
 
 
@@ -68,6 +73,7 @@ def evaluate(
     assume_mpp: o.AssumeMpp = None,
     training: Training = None,
     held_out: HeldOut = None,
+    copy_window: Window = None,
     tile: TileSide = None,
     resamples: Annotated[int, typer.Option(help="Bootstrap resamples of each interval; 0 for none.")] = 200,
     seed: Annotated[int, typer.Option(help="Of crops and resamples.")] = 0,
@@ -96,20 +102,27 @@ def evaluate(
     more = _of_pyramids(two, chosen, tile, how)
     if training is not None and held_out is not None:
         known, other = (collect([path], mpp=assume_mpp) for path in (training, held_out))
-        more.append(_memorised(two, known, other, chosen, how, device))
+        look = CropRule("whole", MEMORISED_SIDE)
+        if copy_window is not None:
+            look = CropRule("grid", copy_window, spacing=rules[0].spacing)
+        more.append(_memorised((two, known, other), look, chosen, how, device))
     found = replace(found, results=(*found.results, *more))
     _write(found, out, real, generated, {"real": one, "generated": two}, rules[0], chosen)
     _show(found, out)
 
 
 def _memorised(
-    made: Collection, known: Collection, other: Collection, bands: tuple[int, ...] | None, how: Bootstrap, device: str
+    images: tuple[Collection, Collection, Collection],
+    rule: CropRule,
+    bands: tuple[int, ...] | None,
+    how: Bootstrap,
+    device: str,
 ) -> MetricResult:
-    from infbrush_wsi.metrics import CropRule, check_memorisation
+    """Whether generated images are copies of training images, by what held-out ones are; images in this order."""
+    from infbrush_wsi.metrics import check_memorisation
 
-    rule = CropRule("whole", MEMORISED_SIDE)
-    found = check_memorisation(made, known, other, rule=rule, bootstrap=how, bands=bands, device=device)
-    made_paths, known_paths = ([item.path for item in images.items] for images in (made, known))
+    found = check_memorisation(*images, rule=rule, bootstrap=how, bands=bands, device=device)
+    made_paths, known_paths, _ = ([item.path for item in collection.items] for collection in images)
     pairs = [(made_paths[found.images[at]], known_paths[found.training_images[at]]) for at in found.suspicious]
     said = {"passed": found.passed, "p_value": found.p_value, "copies": len(found.copies), "suspicious": pairs}
     if not found.passed:

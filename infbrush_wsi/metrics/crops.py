@@ -15,8 +15,8 @@ from infbrush_wsi.errors import BandMismatchError, ConfigError, RegionError
 if TYPE_CHECKING:
     from infbrush_wsi.sources import Source
 
-Kind = Literal["crop", "patch", "whole"]
-KINDS: tuple[Kind, ...] = ("crop", "patch", "whole")
+Kind = Literal["crop", "patch", "grid", "whole"]
+KINDS: tuple[Kind, ...] = ("crop", "patch", "grid", "whole")
 LEAST_CONTENT = 0.5
 """Share of a crop that must not be background, if there is such a place."""
 ATTEMPTS = 32
@@ -31,7 +31,9 @@ class CropRule:
 
     Attributes:
         kind: 'crop': `per_image` random squares at native resolution (crop FID); 'patch': one of them (the rule of
-            patch FID); 'whole': the whole image, resized to a square (what CLIP FID sees).
+            patch FID); 'grid': all squares that overlap by half and hold content, for the search for copies in
+            images larger than what a model is trained on; 'whole': the whole image, resized to a square (what CLIP
+            FID sees).
         size: side of a sample in pixels.
         per_image: crops of an image.
         seed: of the places, which depend on it and on the image's content, not on the order of images.
@@ -60,7 +62,10 @@ class CropRule:
 
     def describe(self) -> dict[str, Any]:
         """What a reader must know to repeat it."""
-        return asdict(self) | {"resolution": "resized to a square" if self.kind == "whole" else self._resolution()}
+        count = {"per_image": "all, overlapping by half"} if self.kind == "grid" else {}
+        return (
+            asdict(self) | count | {"resolution": "resized to a square" if self.kind == "whole" else self._resolution()}
+        )
 
     def samples(self, source: Source) -> Iterator[NDArray[np.uint8]]:
         """The samples of one image: uint8 (size, size, 3), read one by one.
@@ -86,9 +91,12 @@ class CropRule:
             yield source.read_box(box) if view is None else view.read(box)
 
     def _places(self, source: Source, shape: Shape) -> Sequence[Box]:
-        rng = np.random.default_rng([self.seed, int(source.fingerprint[:16], 16)])
         mask, _ = source.mask(MASK_SIDE)
         free = bool(mask.all()) or not mask.any()
+        if self.kind == "grid":
+            boxes = [Box(x, y, self.size, self.size) for y in self._starts(shape.h) for x in self._starts(shape.w)]
+            return [box for box in boxes if free or _share(mask, box, shape) >= LEAST_CONTENT]
+        rng = np.random.default_rng([self.seed, int(source.fingerprint[:16], 16)])
         found = []
         for _ in range(self.per_image):
             tries = [self._place(rng, shape) for _ in range(1 if free else ATTEMPTS)]
@@ -96,6 +104,12 @@ class CropRule:
             enough = [index for index, share in enumerate(shares) if share >= LEAST_CONTENT]
             found.append(tries[enough[0] if enough else int(np.argmax(shares))])
         return found
+
+    def _starts(self, length: int) -> list[int]:
+        """First pixels of squares that overlap by half at least and reach to both ends."""
+        last = length - self.size
+        count = -(-last // max(1, self.size // 2)) + 1
+        return sorted({round(at) for at in np.linspace(0, last, count)})
 
     def _place(self, rng: np.random.Generator, shape: Shape) -> Box:
         x, y = rng.integers(shape.w - self.size + 1), rng.integers(shape.h - self.size + 1)

@@ -72,9 +72,10 @@ def check_memorisation(
 
     Args:
         generated: images to judge.
-        training: images that the model was trained on. Windows of large images should overlap by half.
+        training: images that the model was trained on.
         held_out: real images of the same kind from other slides or patients.
-        rule: which samples are taken of all three; None for whole images.
+        rule: which samples are taken of all three; None for whole images. Of images that are larger than what the
+            model sees at once, take ``CropRule("grid", window, spacing=...)``.
         quantile: of the held-out distances that is the threshold.
         bootstrap: of the generated images; None for the default.
         bands: 1-based bands of images with more than three channels.

@@ -108,15 +108,17 @@ class Sampler:
             try:
                 opened = self._open(number)
                 with closing(opened) if isinstance(self._images, Collection) else nullcontext():
-                    # All samples of an image or none: a file that is damaged half way must not count as one.
-                    samples = list(self._rule.samples(opened))
+                    samples = self._rule.samples(opened)
+                    # All crops of an image or none: a file that is damaged half way must not count as one. A grid may
+                    # be too large for that.
+                    yield from (
+                        (number, sample) for sample in (samples if self._rule.kind == "grid" else list(samples))
+                    )
             except MissingExtraError:
                 raise
             except (SourceError, RegionError) as error:
                 log.warning("skipped %s: %s", path, error)
                 self.skipped.append(Skipped(path, str(error)))
-            else:
-                yield from ((number, sample) for sample in samples)
 
     def _open(self, number: int) -> Source:
         if isinstance(self._images, Collection):

@@ -83,6 +83,18 @@ def test_the_check_passes_without_copies_and_fails_with_one_in_thirty(sets, one_
     assert caught.share.low <= caught.share.value <= caught.share.high
 
 
+def test_a_copy_from_within_a_large_image_is_found_window_by_window(tissue, one_thread):
+    slides = [tissue(320, 288, 2.5, seed) for seed in (1, 2, 3)]
+    made = [tissue(96, 96, 2.5, seed) for seed in range(40, 46)]
+    made[4] = np.rot90(slides[0][60:156, 130:226])[:, ::-1]
+    sources = [ArraySource(np.ascontiguousarray(pixels)) for pixels in made]
+    rule = CropRule("grid", 96)
+    assert len(list(rule.samples(ArraySource(slides[0])))) == 6 * 5
+    found = check_memorisation(sources, [ArraySource(slides[0])], [ArraySource(s) for s in slides[1:]], rule=rule)
+    assert found.copies == (4,)
+    assert not found.passed
+
+
 def test_blocks_of_training_planes_do_not_matter(sets, monkeypatch, one_thread):
     from infbrush_wsi.metrics import aligned
 

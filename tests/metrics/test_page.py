@@ -75,10 +75,16 @@ def test_planted_copies_are_named(run, image_folder, tmp_path, one_thread):
     run(held_out, made, "--out", out, *QUICK, "--training", training, "--held-out", held_out, "--tile", 32)
     found = {result["name"]: result for result in json.loads((out / "evaluation.json").read_text())["results"]}
     assert found["seam"]["low"] < 1.2
+    assert found["memorised"]["settings"]["rule"]["kind"] == "whole"
     settings = found["memorised"]["settings"]
     assert settings["passed"] is False
     assert settings["copies"] == 1
     assert settings["suspicious"][0] == [str(made / "002.png"), str(training / "004.png")]
+    files = ("--training", training, "--held-out", held_out, "--copy-window", 80, "--overwrite")
+    run(held_out, made, "--out", out, *QUICK, *files)
+    found = {result["name"]: result for result in json.loads((out / "evaluation.json").read_text())["results"]}
+    assert found["memorised"]["settings"]["rule"]["kind"] == "grid"
+    assert found["memorised"]["settings"]["suspicious"][0] == settings["suspicious"][0]
 
 
 def test_a_pyramid_is_compared_with_itself_over_levels(run, image_folder, tmp_path, tissue, one_thread):
