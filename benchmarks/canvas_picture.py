@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from seams import gradient_ratio, variance_ratio
 
 from infbrush_wsi.canvas.frames import FrameLattice
 from infbrush_wsi.canvas.plan_view import FramePart, Part, PlanView
 from infbrush_wsi.canvas.tile import TileRun
 from infbrush_wsi.domain import Box
+from infbrush_wsi.metrics.seams import gradient_ratio, variance_ratio
 from infbrush_wsi.operators.one_thread import one_torch_thread
 from infbrush_wsi.writers.pyramid import halve
 
