@@ -62,6 +62,12 @@ Labels = Annotated[
                       "By default 'folder' if the images lie in at least two class folders.",
                  rich_help_panel=DATA, show_default=False),
 ]  # fmt: skip
+Embeddings = Annotated[
+    Path | None,
+    typer.Option(help="Store that infbrush embed has made of these sources: its embeddings are the conditions instead "
+                      "of the classes.",
+                 rich_help_panel=DATA),
+]  # fmt: skip
 Mpp = Annotated[
     str | None,
     typer.Option(help="Micrometres per pixel to train at; several joined by commas.", rich_help_panel=DATA),

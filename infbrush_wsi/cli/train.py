@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 EPILOG = examples(
     "infbrush train --source slide.svs --mpp 1.0 --minutes 30 --out model",
     "infbrush train --source tiles/ --labels folder --assume-mpp 0.42 --steps 5000 --out model",
+    "infbrush train --source slides/ --embeddings embeddings.zarr --mpp 0.5 --minutes 30 --out model",
     "infbrush train --source aerial.tif --resolution 0.6 --bands 1,2,3 --steps 5000 --out model",
     "infbrush train --config run.yaml --set optim.decay=0.5 --out model",
     "infbrush train --resume --out model",
@@ -39,6 +40,7 @@ def train(
     out: Annotated[Path, typer.Option("--out", "-o", help="Directory of the run.", rich_help_panel=o.RUN)],
     source: o.Sources = None,
     labels: o.Labels = None,
+    embeddings: o.Embeddings = None,
     mpp: o.Mpp = None,
     resolution: o.Resolution = None,
     assume_mpp: o.AssumeMpp = None,
@@ -68,7 +70,8 @@ def train(
     metrics.jsonl, TensorBoard files and checkpoints from which --resume goes on. Ctrl-C stops after the current step.
     """
     given = {
-        "data.sources": source, "data.labels": labels, "data.mpp": o.numbers(mpp, "--mpp"),
+        "data.sources": source, "data.labels": labels,
+        "data.embeddings": None if embeddings is None else str(embeddings), "data.mpp": o.numbers(mpp, "--mpp"),
         "data.resolution": o.numbers(resolution, "--resolution"), "data.assume_mpp": assume_mpp,
         "data.bands": o.numbers(bands, "--bands"), "data.window": window, "data.points": points,
         "data.sampler": sampler, "data.validation": validation, "data.group_pattern": group_pattern,
@@ -178,6 +181,7 @@ def _summary(data: TrainingData, loop: TrainingLoop) -> None:
     rows = {
         "images": f"{len(data.images)}" + (f" ({len(data.manifest['held_out'])} held out)" if _held(data) else ""),
         "classes": ", ".join(f"{name} ({counts[name]})" for name in data.classes) or "none",
+        "embeddings": "none" if data.embeddings is None else data.embeddings.settings.encoder.name,
         "pixel size": f"{sizes} {data.unit}",
         "bands": ", ".join(data.channel_names),
         "model": f"{loop.config.model.preset}, {parameters / 1e6:.2f} M parameters, {loop.accelerator.device}",

@@ -17,6 +17,7 @@ from infbrush_wsi.canvas.lazy import CacheLimits
 from infbrush_wsi.canvas.reader import Progress
 from infbrush_wsi.canvas.spec import DEFAULT_HALO, CanvasSpec, whole_pair
 from infbrush_wsi.conditioning.condition import ConditionBatch
+from infbrush_wsi.conditioning.encoders.record import EncoderRecord, check_same_encoder
 from infbrush_wsi.conditioning.layout import EmbeddingGrid, Layout
 from infbrush_wsi.diffusion.process import MollifiedProcess, ProcessConfig
 from infbrush_wsi.diffusion.steps import make_scheduler, step_table
@@ -74,6 +75,29 @@ class InfBrushPipeline:
     def classes(self) -> tuple[str, ...]:
         """Names that `condition` may be."""
         return self.info.classes
+
+    @property
+    def encoder(self) -> EncoderRecord | None:
+        """The encoder whose embeddings `condition` may be, if the model was trained on embeddings.
+
+        Raises:
+            ConditionError: if the model's record of it is damaged.
+        """
+        record = self.info.training.get("encoder")
+        return None if record is None else EncoderRecord.from_dict(record)
+
+    def check_encoder(self, given: EncoderRecord) -> None:
+        """Refuse another encoder than the one that the model was trained with.
+
+        Args:
+            given: ``record`` of an encoder, or ``settings.encoder`` of a store of embeddings.
+
+        Raises:
+            ConditionError: naming what differs, or if the model was trained without an encoder.
+        """
+        if self.encoder is None:
+            raise ConditionError("this model was not trained on the embeddings of an encoder; " + self._known())
+        check_same_encoder(self.encoder, given)
 
     def __call__(
         self,
@@ -235,7 +259,7 @@ class InfBrushPipeline:
         if not width:
             raise ConditionError("this model takes no embeddings; " + self._known())
         try:
-            embedding = np.atleast_2d(np.asarray(condition, np.float32))
+            embedding = np.array(condition, np.float32, ndmin=2)
         except (TypeError, ValueError) as error:
             raise ConditionError(f"an embedding must be an array of numbers: {error}") from error
         if embedding.ndim != 2 or embedding.shape[1] != width or not np.isfinite(embedding).all():

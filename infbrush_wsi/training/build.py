@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 import infbrush_wsi
+from infbrush_wsi.conditioning.encoders.store import EmbeddingStore
 from infbrush_wsi.diffusion.process import MollifiedProcess, ProcessConfig
 from infbrush_wsi.errors import BandMismatchError, ConfigError, DatasetError
 from infbrush_wsi.fields.noise import NoiseField
@@ -19,6 +20,7 @@ from infbrush_wsi.models.info import ModelInfo
 from infbrush_wsi.points.prepare import Layout
 from infbrush_wsi.points.samplers import make_sampler
 from infbrush_wsi.sources.collection import Collection, collect
+from infbrush_wsi.sources.fingerprint import fingerprint
 from infbrush_wsi.sources.registry import open_source
 from infbrush_wsi.sources.split import split
 from infbrush_wsi.training.config import DataConfig, RunConfig
@@ -32,12 +34,13 @@ class TrainingData:
 
     Attributes:
         images: opened and checked.
-        classes: names in order of their index.
+        classes: names in order of their index; empty where embeddings are the conditions.
         spacings: pixel sizes, finest first.
         unit: of the spacings.
         channel_names: bands.
         crs: shared by all images, or None.
         manifest: what was used, held out and skipped, and why.
+        embeddings: of the images, if these are the conditions.
     """
 
     images: list[TrainingImage]
@@ -47,6 +50,7 @@ class TrainingData:
     channel_names: tuple[str, ...]
     crs: str | None
     manifest: dict[str, Any]
+    embeddings: EmbeddingStore | None = None
 
 
 def load_data(config: DataConfig) -> TrainingData:
@@ -55,7 +59,9 @@ def load_data(config: DataConfig) -> TrainingData:
     Raises:
         DatasetError: if no usable image is left.
         BandMismatchError: if the images do not share bands or units.
+        ConditionError: if the store of embeddings cannot be used.
     """
+    embeddings = None if config.embeddings is None else EmbeddingStore(config.embeddings)
     collection = collect(
         config.sources, labels=config.labels, mpp=config.assume_mpp, group_pattern=config.group_pattern
     )
@@ -78,9 +84,32 @@ def load_data(config: DataConfig) -> TrainingData:
     crs = {image.source.lattice.crs for image in images}
     manifest = kept.manifest() | {"held_out": [item.path for item in held_out]}
     own = spacings or tuple(sorted({_own_spacing(image) for image in images}))
-    return TrainingData(
+    found = TrainingData(
         images, tuple(kept.classes), own, unit, channel_names, crs.pop() if len(crs) == 1 else None, manifest
     )
+    return found if embeddings is None else _embedded(found, embeddings)
+
+
+def _embedded(data: TrainingData, store: EmbeddingStore) -> TrainingData:
+    """The same with embeddings as conditions.
+
+    Raises:
+        DatasetError: if an image has none in the store, or is measured in another unit.
+    """
+    settings, known = store.settings, {slide.key for slide in store.slides}
+    if settings.unit != data.unit:
+        raise DatasetError(f"'{store.path}' is measured in {settings.unit}, the images in {data.unit}; embed them anew")
+    # By the pixels that were embedded: the model may be trained on other bands.
+    keys = [fingerprint(i.source.path, settings.bands, i.source.options.scale) for i in data.images]
+    missing = [image.source.path for image, key in zip(data.images, keys, strict=True) if key not in known]
+    if missing:
+        raise DatasetError(
+            f"'{store.path}' holds no embeddings of {len(missing)} of {len(keys)} images ({', '.join(missing[:3])}, "
+            "...): run infbrush embed with the same sources"
+        )
+    images = [replace(image, key=key) for image, key in zip(data.images, keys, strict=True)]
+    manifest = data.manifest | {"embeddings": settings.to_dict()}
+    return replace(data, images=images, classes=(), manifest=manifest, embeddings=store)
 
 
 def _held_out(collection: Collection, share: float) -> tuple[Collection, Sequence[Any]]:
@@ -118,6 +147,7 @@ def build_denoiser(config: RunConfig, data: TrainingData) -> InfBrushDenoiser:
     arguments = {
         "channels": len(data.channel_names),
         "classes": data.classes,
+        "embedding_dim": 0 if data.embeddings is None else data.embeddings.settings.encoder.dimension,
         "magnification": len(config.data.mpp or config.data.resolution or ()) > 1,
     }
     torch.manual_seed(config.optim.seed)
@@ -151,6 +181,7 @@ def build_dataset(
     return FunctionDataset(
         data.images,
         spec,
+        embeddings=data.embeddings,
         cache_dir=cache,
         cache_bytes=config.data.cache_bytes,
         steps=config.optim.steps,
@@ -192,6 +223,7 @@ def model_info(config: RunConfig, data: TrainingData, process: MollifiedProcess)
             "images": len(data.images),
             "sources": sorted({image.source.fingerprint for image in data.images}),
             "config": config.model_dump(mode="json"),
+            **({} if data.embeddings is None else {"encoder": data.embeddings.settings.encoder.to_dict()}),
         },
         crs=data.crs,
         package_version=infbrush_wsi.__version__,

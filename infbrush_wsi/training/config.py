@@ -21,6 +21,8 @@ class DataConfig(_Part):
     Attributes:
         sources: files, directories or patterns of slides, rasters and images.
         labels: 'folder' (class = name of the parent folder), 'none', or the path of a CSV with path,label columns.
+        embeddings: store of embeddings of these sources (see `infbrush embed`), which then are the conditions instead
+            of the classes; classes are still drawn equally often.
         mpp: micrometres per pixel to train at (slides); several are drawn at random.
         resolution: pixel size in the unit of the CRS (rasters); None with `mpp` None: each source's own level 0.
         assume_mpp: pixel size of sources that do not say it.
@@ -40,6 +42,7 @@ class DataConfig(_Part):
 
     sources: tuple[str, ...] = Field(min_length=1)
     labels: str = "none"
+    embeddings: str | None = None
     mpp: tuple[PositiveFloat, ...] | None = None
     resolution: tuple[PositiveFloat, ...] | None = None
     assume_mpp: float | None = Field(default=None, gt=0)

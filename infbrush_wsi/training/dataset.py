@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
 from infbrush_wsi.conditioning.condition import ConditionBatch
+from infbrush_wsi.conditioning.encoders.store import EmbeddingStore
 from infbrush_wsi.diffusion.process import TRAIN_TIMESTEPS
-from infbrush_wsi.domain import Shape
+from infbrush_wsi.domain import Box, Shape
 from infbrush_wsi.fields.mollifier import Mollifier
 from infbrush_wsi.fields.noise import NoiseField
 from infbrush_wsi.points.draw import Draw
@@ -36,11 +37,13 @@ class TrainingImage:
         source: opened.
         label: index of its class, or None.
         name: for messages.
+        key: of its embeddings in the run's store, or None.
     """
 
     source: Source
     label: int | None
     name: str
+    key: str | None = None
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,7 @@ class _Sample:
     valid: NDArray[np.bool_]
     spacing_ratio: float
     image: TrainingImage
+    embedding: NDArray[np.float32] | None
 
 
 class FunctionDataset(Dataset[TrainBatch]):
@@ -90,6 +94,7 @@ class FunctionDataset(Dataset[TrainBatch]):
     Args:
         images: training images; classes are drawn equally often, images of a class in proportion to their area.
         spec: how samples are drawn.
+        embeddings: of all images; None: their classes are the conditions.
         cache_dir: of decoded tiles; None: temporary.
         cache_bytes: its limit.
         steps: length.
@@ -102,6 +107,7 @@ class FunctionDataset(Dataset[TrainBatch]):
         images: Sequence[TrainingImage],
         spec: SampleSpec,
         *,
+        embeddings: EmbeddingStore | None = None,
         cache_dir: Path | None = None,
         cache_bytes: int = 8 << 30,
         steps: int = 1,
@@ -110,6 +116,7 @@ class FunctionDataset(Dataset[TrainBatch]):
     ) -> None:
         self.images = list(images)
         self.spec = spec
+        self.embeddings = embeddings
         self.steps, self.rank, self.world = steps, rank, world
         self.mollifier = Mollifier(sigma=spec.sigma)
         self.cache = PixelCache(cache_dir, limit_bytes=cache_bytes, apron=self.mollifier.apron)
@@ -127,8 +134,6 @@ class FunctionDataset(Dataset[TrainBatch]):
         rng, mine = self._rng("times", step), slice(self.rank * batch, (self.rank + 1) * batch)
         times = _stratified_times(rng, self.world * batch)[mine]
         dropped = (rng.random(self.world * batch) < self.spec.condition_drop)[mine]
-        labels = [-1 if s.image.label is None else s.image.label for s in samples]
-        null = (torch.tensor(labels) < 0) | torch.from_numpy(dropped)
         side = self.spec.window
         weight = np.stack([s.draw.weight * s.valid for s in samples])
         return TrainBatch(
@@ -136,7 +141,7 @@ class FunctionDataset(Dataset[TrainBatch]):
             noise=torch.from_numpy(np.stack([s.noise for s in samples])),
             weight=torch.from_numpy(weight.astype(np.float32)),
             support=scatter_support([s.draw for s in samples], Shape(side, side), self.spec.layout),
-            condition=ConditionBatch(null, labels=torch.tensor(labels) if self.labelled else None),
+            condition=self._condition(samples).dropped(torch.from_numpy(dropped)),
             timestep=torch.from_numpy(times),
             log_magnification=torch.tensor([np.log2(s.spacing_ratio) for s in samples], dtype=torch.float32),
             origin=tuple(s.image.name for s in samples),
@@ -146,6 +151,24 @@ class FunctionDataset(Dataset[TrainBatch]):
         """T x_0 (N, C) of sample `number` of the run (all processes counted), and its loss weights (N,)."""
         sample = self._sample(number)
         return sample.clean, (sample.draw.weight * sample.valid).astype(np.float32)
+
+    def _condition(self, samples: Sequence[_Sample]) -> ConditionBatch:
+        """The embeddings of the windows, or the classes of their images."""
+        if self.embeddings is not None:
+            null = torch.tensor([s.embedding is None for s in samples])
+            blank = np.zeros(self.embeddings.settings.encoder.dimension, np.float32)
+            rows = np.stack([blank if s.embedding is None else s.embedding for s in samples])
+            return ConditionBatch(null, embeddings=torch.from_numpy(rows)[:, None])
+        labels = torch.tensor([-1 if s.image.label is None else s.image.label for s in samples])
+        return ConditionBatch(labels < 0, labels=labels if self.labelled else None)
+
+    def _embedding(self, image: TrainingImage, picker: WindowPicker, box: Box) -> NDArray[np.float32] | None:
+        """Mean embedding of a window, None where it has no tissue."""
+        if self.embeddings is None or image.key is None:
+            return None
+        spacing = picker.view.lattice.spacing
+        location, size = (box.x0 * spacing.x, box.y0 * spacing.y), (box.w * spacing.x, box.h * spacing.y)
+        return self.embeddings.mean(image.key, location, size)
 
     @property
     def labelled(self) -> bool:
@@ -181,7 +204,7 @@ class FunctionDataset(Dataset[TrainBatch]):
         image = self.images[chosen]
         # Tissue masks steer sampling; only masks of *invalid* pixels may silence the loss.
         valid = picker.at(where) if image.source.mask_kind == "valid" else np.ones(draw.count, bool)
-        return _Sample(draw, clean, noise, valid, ratio, image)
+        return _Sample(draw, clean, noise, valid, ratio, image, self._embedding(image, picker, box))
 
     def _picker(self, rng: np.random.Generator, chosen: int) -> tuple[WindowPicker, float]:
         spacings = self.spec.spacings

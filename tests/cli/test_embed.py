@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import signal
 import subprocess
@@ -139,3 +140,18 @@ def test_a_raster_in_its_own_unit(cli, tmp_path):
     assert slide.transform[2] == 500000.0
     assert slide.transform[4] == pytest.approx(-38.4)
     assert store.settings.encoder.channels == 4
+
+
+def test_a_model_is_trained_on_the_embeddings(cli, slides, quick, tmp_path):
+    store, out = tmp_path / "e.zarr", tmp_path / "m"
+    assert cli("embed", slides, "--out", store, "--tile", 64).exit_code == 0
+    result = cli("train", "--source", slides, "--embeddings", store, "--steps", 2, "--out", out, *quick)
+    assert result.exit_code == 0, result.output
+    assert re.search(r"embeddings +statistics", result.stderr)
+    from infbrush_wsi import InfBrushPipeline
+
+    pipe, opened = InfBrushPipeline.from_pretrained(out), EmbeddingStore(store)
+    pipe.check_encoder(opened.settings.encoder)
+    canvas = pipe(opened.layout("Benign.tif"), (64, 64), num_inference_steps=2)
+    assert canvas.read_region((0, 0), 0, (64, 64)).shape == (64, 64, 3)
+    assert cli("train", "--resume", "--steps", 3, "--out", out).exit_code == 0
