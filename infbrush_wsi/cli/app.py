@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from infbrush_wsi.cli import demo, embed, evaluate, export, generate, info, train
+from infbrush_wsi.cli import augment, demo, embed, evaluate, export, generate, info, protocol, train
 from infbrush_wsi.cli.console import error_line, notice
 from infbrush_wsi.errors import InfbrushError
 
@@ -78,7 +78,9 @@ def main(
 app.command("demo", epilog=demo.EPILOG)(demo.demo)
 app.command("train", epilog=train.EPILOG, no_args_is_help=True)(train.train)
 app.command("embed", epilog=embed.EPILOG, no_args_is_help=True)(embed.embed)
+app.command("augment", epilog=augment.EPILOG, no_args_is_help=True)(augment.augment)
 app.command("evaluate", epilog=evaluate.EPILOG, no_args_is_help=True)(evaluate.evaluate)
 app.command("generate", epilog=generate.EPILOG, no_args_is_help=True)(generate.generate)
+app.command("protocol", epilog=protocol.EPILOG, no_args_is_help=True)(protocol.protocol)
 app.command("info", epilog=info.EPILOG, no_args_is_help=True)(info.info)
 app.command("export", epilog=export.EPILOG, no_args_is_help=True)(export.export)

@@ -94,8 +94,7 @@ class CropRule:
         mask, _ = source.mask(MASK_SIDE)
         free = bool(mask.all()) or not mask.any()
         if self.kind == "grid":
-            boxes = [Box(x, y, self.size, self.size) for y in self._starts(shape.h) for x in self._starts(shape.w)]
-            return [box for box in boxes if free or _share(mask, box, shape) >= LEAST_CONTENT]
+            return [box for box in self.grid(shape) if free or _share(mask, box, shape) >= LEAST_CONTENT]
         rng = np.random.default_rng([self.seed, int(source.fingerprint[:16], 16)])
         found = []
         for _ in range(self.per_image):
@@ -104,6 +103,10 @@ class CropRule:
             enough = [index for index, share in enumerate(shares) if share >= LEAST_CONTENT]
             found.append(tries[enough[0] if enough else int(np.argmax(shares))])
         return found
+
+    def grid(self, shape: Shape) -> list[Box]:
+        """Squares that overlap by half at least and cover all pixels."""
+        return [Box(x, y, self.size, self.size) for y in self._starts(shape.h) for x in self._starts(shape.w)]
 
     def _starts(self, length: int) -> list[int]:
         """First pixels of squares that overlap by half at least and reach to both ends."""

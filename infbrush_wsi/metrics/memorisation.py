@@ -87,7 +87,7 @@ def check_memorisation(
     """
     how = rule or CropRule("whole", 128)
     (made, images), (known, training_images), (other, _) = (
-        _planes(given, how, bands) for given in (generated, training, held_out)
+        sample_planes(given, how, bands) for given in (generated, training, held_out)
     )
     if len(other) < LEAST_HELD_OUT:
         raise DatasetError(f"{len(other)} held-out samples give no threshold: at least {LEAST_HELD_OUT} are needed")
@@ -177,8 +177,14 @@ def _nearest_rows(made: Features, known: Features) -> Nearest:
     return Nearest(np.concatenate(distances), np.concatenate(numbers).astype(np.int64))
 
 
-def _planes(images: Images, rule: CropRule, bands: Sequence[int] | None) -> tuple[Planes, NDArray[np.int64]]:
-    """Planes of all samples and the number of the image of each."""
+def sample_planes(
+    images: Images, rule: CropRule, bands: Sequence[int] | None = None
+) -> tuple[Planes, NDArray[np.int64]]:
+    """`aligned_planes` of all samples of a set, and the number of the image of each.
+
+    Raises:
+        DatasetError: if the set gives no sample.
+    """
     found = [(aligned_planes(batch.pixels), batch.image) for batch in Sampler(images, rule, bands=bands)]
     return np.concatenate([planes for planes, _ in found]), np.concatenate([numbers for _, numbers in found])
 

@@ -1,0 +1,1 @@
+"""Does training with synthetic images help a classifier? Both arms, folds by patient, several seeds, a paired test."""
