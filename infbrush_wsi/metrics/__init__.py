@@ -5,8 +5,9 @@ The names below are loaded on first use.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from infbrush_wsi._lazy import lazy_names
 
 if TYPE_CHECKING:
     from infbrush_wsi.metrics.aligned import Nearest, aligned_planes, nearest_aligned
@@ -114,14 +115,4 @@ _EXPORTS = {
     "write_evaluation": "infbrush_wsi.metrics.page",
 }
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _EXPORTS:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(_EXPORTS[name]), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_EXPORTS})
+__getattr__, __dir__ = lazy_names(__name__, _EXPORTS)
