@@ -5,10 +5,13 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
+import threading
+import time
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 LARGEST_BLOCK = 1 << 30
 NEVER = -1
+SECONDS_BETWEEN = 5.0
 SPINS = "2000"
 """Turns of libgomp's waiting loop before a thread sleeps: some tens of microseconds."""
 
@@ -49,3 +52,37 @@ def keep_freed_memory() -> bool:
     except (OSError, AttributeError):  # another C library
         return False
     return bool(mallopt(M_MMAP_THRESHOLD, LARGEST_BLOCK) and mallopt(M_TRIM_THRESHOLD, NEVER))
+
+
+class _Returning:
+    """Gives freed memory back now and then."""
+
+    def __init__(self) -> None:
+        self._lock, self._last = threading.Lock(), time.monotonic()
+
+    def __call__(self, seconds: float = SECONDS_BETWEEN) -> bool:
+        """Give the pages of freed memory back to the system, unless that was done a moment ago.
+
+        What is kept (cached tiles) and what is not lie side by side in glibc's heap, so that a process that computes
+        tiles for hours would hold more and more free memory between them.
+
+        Args:
+            seconds: that must have passed since the last time; finding the pages takes some milliseconds.
+
+        Returns:
+            whether it was done.
+        """
+        if not sys.platform.startswith("linux"):
+            return False
+        with self._lock:
+            now = time.monotonic()
+            if now - self._last < seconds:
+                return False
+            self._last = now
+        try:
+            return bool(ctypes.CDLL("libc.so.6").malloc_trim(0))
+        except (OSError, AttributeError):  # another C library
+            return False
+
+
+return_freed_memory = _Returning()

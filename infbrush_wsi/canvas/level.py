@@ -11,6 +11,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from infbrush_wsi._process import return_freed_memory
 from infbrush_wsi.canvas.picture import to_grey
 from infbrush_wsi.canvas.shared_cache import SharedCache
 from infbrush_wsi.canvas.state import read_mirrored
@@ -125,6 +126,7 @@ class Level(TiledLevel):
         tiles = self.clean.under(box)
         stride = -(-len(tiles) // default_threads())
         run_parts(self.clean.fetch, [tile for i in range(stride) for tile in tiles[i::stride]], None)
+        return_freed_memory()
 
     def _clean_tile(self, tile: TileIndex) -> Tile:
         key = f"{self.name}/clean/{tile[0]}/{tile[1]}"
