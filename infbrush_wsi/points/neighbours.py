@@ -113,6 +113,8 @@ def _doubled(values):  # type: ignore[no-untyped-def] # pragma: no cover
 
 def join_neighbours(maps: list[NeighbourMap]) -> NeighbourMap:
     """The maps of several images as one block-diagonal map over their concatenated points."""
+    if len(maps) == 1:
+        return maps[0]
     counts = np.cumsum([0] + [len(m.indptr) - 1 for m in maps])
     pairs = np.cumsum([0] + [len(m.indices) for m in maps])
     indptr = np.concatenate([[0]] + [m.indptr[1:] + p for m, p in zip(maps, pairs[:-1], strict=True)])
