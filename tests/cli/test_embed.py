@@ -106,7 +106,8 @@ def test_ctrl_c_says_that_the_same_call_goes_on(command, environment, slides, tm
     process.send_signal(signal.SIGINT)
     stderr = process.communicate(timeout=60)[1]
     assert process.returncode == 130
-    assert stderr.strip().splitlines()[-1] == "stopped; the same call goes on"
+    # zarr's event loop may say after it that a task was pending.
+    assert "stopped; the same call goes on" in stderr.splitlines()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["e.zarr"]
 
 
