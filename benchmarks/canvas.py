@@ -18,7 +18,6 @@ The model is 'tiny' with random weights on windows of 128²; with --model a trai
 
 from __future__ import annotations
 
-import argparse
 import json
 import tempfile
 import time
@@ -166,29 +165,24 @@ def main() -> None:
     parser.add_argument("--model", default=None, help="directory of a trained model, for the pictures")
     parser.add_argument("--sizes", type=int, nargs="*", default=None, help="sides of the canvases to write")
     parser.add_argument("--parts", nargs="*", default=PARTS, choices=PARTS, help="others stay as they are in the JSON")
-    parser.add_argument("--part", nargs="+", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.part:
-        name, *numbers = options.part
-        part = {"region": measure_region, "write": measure_write, "picture": measure_picture}[name]
-        print(json.dumps(part(options.model, *map(int, numbers))))
-        return
     path = options.json or harness.RESULTS / "canvas.json"
     found: dict[str, Any] = {}
     if path.is_file() and set(options.parts) != set(PARTS):
         found = json.loads(path.read_text())["results"]
+    context = harness.server("infbrush_wsi.pipelines.infbrush", "canvas_picture", "pipeline_case")
     if "region" in options.parts:
-        found["region"] = harness.run_apart(__file__, "--part", "region", *((4, 1) if options.quick else (20, 3)))
+        steps, windows = (2, 1) if options.quick else (20, 3)
+        found["region"] = harness.call_apart(context, measure_region, None, steps, windows)
         print({key: value for key, value in found["region"].items() if key != "windows"}, flush=True)
     if "picture" in options.parts:
-        model = () if options.model is None else ("--model", options.model)
-        sizes = (320, 3) if options.quick else (1536, 12)
-        found["picture"] = harness.run_apart(__file__, *model, "--part", "picture", *sizes)
+        size, steps = (320, 2) if options.quick else (1536, 12)
+        found["picture"] = harness.call_apart(context, measure_picture, options.model, size, steps)
         found["picture"]["weights"] = "random" if options.model is None else "trained"
         print(found["picture"], flush=True)
     if "write" in options.parts:
         sizes = options.sizes or (QUICK_SIZES if options.quick else SIZES)
-        found["write"] = [harness.run_apart(__file__, "--part", "write", size) for size in sizes]
+        found["write"] = [harness.call_apart(context, measure_write, None, size) for size in sizes]
         print(*found["write"], sep="\n", flush=True)
     harness.finish("canvas", options, ratios_of(found), found, {"window": WINDOW, "frame": FRAME})
 

@@ -19,12 +19,10 @@ says, without the first steps: on a slide of Aperio where the sample data are (I
 from __future__ import annotations
 
 import argparse
-import multiprocessing
 import os
 import statistics
 import tempfile
 from collections.abc import Callable
-from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -78,14 +76,6 @@ def start(context: Any, target: Callable[..., None], *arguments: object) -> tupl
     process.start()
     theirs.close()
     return ours, process
-
-
-def server() -> Any:
-    """Where processes are forked from: one that has imported what they need and done nothing else."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["infbrush_wsi.training.build", "infbrush_wsi.training.loop", "training_case"])
-    forkserver.ensure_running()
-    return context
 
 
 def by_size(context: Any, options: argparse.Namespace, folder: Path) -> list[dict[str, Any]]:
@@ -144,7 +134,7 @@ def main() -> None:
     options.steps = options.steps or (1 if options.quick else 10)
     harness.like_the_command_line()
     load = os.getloadavg()[0]
-    context = server()
+    context = harness.server("infbrush_wsi.training.build", "infbrush_wsi.training.loop", "training_case")
     with tempfile.TemporaryDirectory(prefix="infbrush-bench-") as folder:
         results = by_size(context, options, Path(folder))
         print_table(results)
