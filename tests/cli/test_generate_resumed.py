@@ -47,7 +47,7 @@ def test_a_stopped_call_goes_on(cli, command, environment, model, expected, tmp_
     process = subprocess.Popen([*command, *call], env=environment, stderr=subprocess.PIPE, text=True)
     partial = tmp_path / ".out.ome.zarr.partial"
     deadline = time.monotonic() + 120
-    while sum(path.stat().st_size for path in partial.glob("journal-*")) < 300:
+    while sum(path.stat().st_size for path in partial.glob("journal-*")) < 50:  # a line
         assert time.monotonic() < deadline
         assert process.poll() is None
         time.sleep(0.01)
@@ -55,9 +55,8 @@ def test_a_stopped_call_goes_on(cli, command, environment, model, expected, tmp_
     errors = process.communicate(timeout=60)[1]
     if number == signal.SIGINT:
         assert process.returncode == 130
-        assert errors.strip().splitlines()[-1] == (
-            "stopped; what is finished is kept: call the same command again to go on"
-        )
+        # zarr's event loop may say after it that a task was pending.
+        assert "stopped; what is finished is kept: call the same command again to go on" in errors.splitlines()
         assert "Traceback" not in errors
     assert not out.exists()
     assert len(list(tmp_path.glob(".out.ome.zarr.*.plan.safetensors"))) == 1
