@@ -12,9 +12,9 @@ from infbrush_wsi.errors import ConfigError, DatasetError
 @pytest.fixture
 def real(real_folder):
     """Twelve images of Benign, Invasive, Normal (in that order)."""
-    torchvision = pytest.importorskip("torchvision")
-    v2 = torchvision.transforms.v2
-    return torchvision.datasets.ImageFolder(str(real_folder), transform=v2.PILToTensor())
+    datasets = pytest.importorskip("torchvision.datasets")
+    v2 = pytest.importorskip("torchvision.transforms.v2")
+    return datasets.ImageFolder(str(real_folder), transform=v2.PILToTensor())
 
 
 def test_labels_are_those_of_the_real_data(real, make_set):
