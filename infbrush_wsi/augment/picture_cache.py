@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from infbrush_wsi.augment.claim import claim
 from infbrush_wsi.errors import ConfigError, OutputError
-from infbrush_wsi.writers.files import staged_file
 from infbrush_wsi.writers.picture import write_picture
 
 RECORD = "synthetic.json"
@@ -39,7 +38,7 @@ class PictureCache:
                 f"images of {channels} bands are no PNG files; leave the cache out, or write a Zarr stack"
             )
         self.folder, self.record, self.channels = folder, dict(record), channels
-        self._claim()
+        claim(folder, RECORD, self.record, "with another model or other settings")
 
     def get(self, name: str, about: Mapping[str, Any], make: Callable[[], NDArray[np.uint8]]) -> NDArray[np.uint8]:
         """An image, from its file if that is there and whole.
@@ -76,25 +75,3 @@ class PictureCache:
             return None
         pixels = pixels[..., None] if pixels.ndim == 2 else pixels
         return pixels if pixels.shape[2] == self.channels else None
-
-    def _claim(self) -> None:
-        """Note whose folder it is."""
-        path = self.folder / RECORD
-        try:
-            known = json.loads(path.read_text())
-        except FileNotFoundError:
-            known = None
-        except (OSError, ValueError) as error:
-            raise OutputError(f"the record '{path}' cannot be read: {error}; choose another folder") from error
-        if known == self.record:
-            return
-        if known is not None or (self.folder.is_dir() and any(self.folder.iterdir())):
-            raise OutputError(
-                f"'{self.folder}' holds other files or images of another model or other settings; choose another folder"
-            )
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OutputError(f"cannot make the folder '{self.folder}': {error.strerror or error}") from error
-        with staged_file(path, overwrite=True) as draft:
-            draft.write_text(json.dumps(self.record, indent=2))

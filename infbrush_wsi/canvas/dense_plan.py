@@ -20,7 +20,7 @@ from infbrush_wsi.canvas.generator import Generator
 from infbrush_wsi.canvas.reader import Progress
 from infbrush_wsi.canvas.stage import Stage
 from infbrush_wsi.canvas.trajectory import FrameState
-from infbrush_wsi.domain import Lattice, tiles
+from infbrush_wsi.domain import Lattice
 from infbrush_wsi.operators.partial import GridPartial
 
 SWEEP_PIXELS = 1 << 20
@@ -53,10 +53,7 @@ def swept_state(generator: Generator, stage: Stage, folder: Path | None, progres
             nodes=stage.grid, record=record,
         )  # fmt: skip
         clean = engine.render(progress)
-        values = np.empty((stage.pixels.count, clean.channels), np.float16)
-        picture = values.reshape(*stage.pixels.as_tuple(), -1)
-        for box in tiles(stage.pixels, TILE):
-            picture[box.slices] = clean.read(box)
+        values = np.array(clean.open(), np.float16).reshape(stage.pixels.count, -1)
     return FrameState((0,), torch.stack(record.grids), record.all_sums, None, torch.from_numpy(values))
 
 

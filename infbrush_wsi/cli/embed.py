@@ -81,7 +81,7 @@ def embed(
     started = time.monotonic()
     if mpp is not None and resolution is not None:
         raise ConfigError("give --mpp (slides) or --resolution (rasters), not both")
-    chosen = _bands(bands)
+    chosen = o.band_numbers(bands)
     found = collect(sources, labels=labels or default_labels(sources), mpp=assume_mpp, group_pattern=group_pattern)
     with messages().status("loading the encoder"):
         loaded = load_encoder(
@@ -103,13 +103,6 @@ def _resumable(out: Path) -> Iterator[None]:
         yield
     except KeyboardInterrupt as interrupt:
         raise KeyboardInterrupt("the same call goes on" if out.exists() else "nothing was embedded") from interrupt
-
-
-def _bands(text: str | None) -> tuple[int, ...] | None:
-    numbers = o.numbers(text, "--bands")
-    if numbers is not None and not all(number.is_integer() for number in map(float, numbers)):
-        raise ConfigError(f"--bands must be whole numbers joined by commas, not {text!r}")
-    return None if numbers is None else tuple(int(number) for number in numbers)
 
 
 def _channels(found: Collection, bands: tuple[int, ...] | None) -> int:

@@ -88,7 +88,7 @@ def evaluate(
     if (training is None) != (held_out is None):
         raise ConfigError("--training and --held-out go together: the second sets the threshold for the first")
     _check_out(out, overwrite)
-    chosen = _bands(bands)
+    chosen = o.band_numbers(bands)
     one, two = (collect([path], mpp=assume_mpp) for path in (real, generated))
     rules = [CropRule("crop", crop_size, crops, seed, size) for size in spacing or ()]
     rules = rules or [CropRule("crop", crop_size, crops, seed)]
@@ -152,11 +152,6 @@ def _opened(images: Collection, bands: tuple[int, ...] | None) -> Iterator[Sourc
     for item in images.items:
         with open_source(item.path, mpp=item.mpp, bands=bands) as source:
             yield source
-
-
-def _bands(text: str | None) -> tuple[int, ...] | None:
-    found = o.numbers(text, "--bands")
-    return None if found is None else tuple(int(value) for value in found)
 
 
 def _check_out(out: Path, overwrite: bool) -> None:

@@ -51,6 +51,18 @@ def numbers(text: str | None, what: str) -> tuple[float, ...] | None:
         raise ConfigError(f"{what} must be numbers joined by commas, not {text!r}") from error
 
 
+def band_numbers(text: str | None) -> tuple[int, ...] | None:
+    """Bands counted from 1, as in '1,2,3'; None stays None.
+
+    Raises:
+        ConfigError: if one of them is no whole number.
+    """
+    found = numbers(text, "--bands")
+    if found is not None and not all(number.is_integer() for number in found):
+        raise ConfigError(f"--bands must be whole numbers joined by commas, not {text!r}")
+    return None if found is None else tuple(int(number) for number in found)
+
+
 Sources = Annotated[
     list[str] | None,
     typer.Option("--source", "-s", help="Slide, raster, image, OME-Zarr, or a folder of them. May be repeated.",

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from infbrush_wsi.augment.claim import claim
 from infbrush_wsi.augment.making import make_all
 from infbrush_wsi.augment.protocol.analysis import Gain, Run, analyse
 from infbrush_wsi.augment.protocol.arms import needed_per_class, run_arms
@@ -163,17 +164,4 @@ def _claim(folder: Path, collection: Collection, config: ProtocolConfig) -> None
     values.pop("seeds")
     prints = [(fingerprint(item.path), item.label, item.group) for item in collection.items]
     values["images"] = hashlib.sha256(json.dumps(sorted(map(str, prints))).encode()).hexdigest()
-    text = json.dumps(values, indent=2, sort_keys=True, default=str)
-    path = folder / SETTINGS
-    try:
-        known = path.read_text() if path.exists() else None
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"cannot use the folder '{folder}': {error.strerror or error}") from error
-    if known is None and any(folder.iterdir()):
-        raise OutputError(f"'{folder}' holds other files; choose another folder")
-    if known not in (None, text):
-        raise OutputError(f"'{folder}' was begun with other images or settings; choose another folder")
-    if known is None:
-        with staged_file(path, overwrite=False) as draft:
-            draft.write_text(text)
+    claim(folder, SETTINGS, values, "with other images or settings")
