@@ -13,6 +13,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 from infbrush_wsi.errors import CheckpointError, OutputError
 
@@ -36,7 +37,12 @@ class TrainingState:
 
 
 def save_checkpoint(
-    out: Path, state: TrainingState, model: nn.Module, ema: Any, optimizer: torch.optim.Optimizer, keep: int
+    out: Path,
+    state: TrainingState,
+    model: nn.Module,
+    average: AveragedModel,
+    optimizer: torch.optim.Optimizer,
+    keep: int,
 ) -> Path:
     """Write ``out/checkpoints/step-NNNNNNN`` and remove all but the newest `keep`.
 
@@ -51,9 +57,10 @@ def save_checkpoint(
             shutil.rmtree(left, ignore_errors=True)
         partial.mkdir(parents=True)
         save_file(_contiguous(dict(model.named_parameters())), partial / "model.safetensors")
-        save_file(_contiguous(dict(_named(model, ema.shadow_params))), partial / "ema.safetensors")
+        save_file(_contiguous(dict(average.module.named_parameters())), partial / "ema.safetensors")
         save_file(_contiguous(_optimizer_tensors(model, optimizer)), partial / "optimizer.safetensors")
-        record = {"step": state.step, "config": state.config, "facts": state.facts, "ema_step": ema.optimization_step}
+        record = {"step": state.step, "config": state.config, "facts": state.facts}
+        record["ema_step"] = int(average.n_averaged)
         (partial / "state.json").write_text(json.dumps(record, indent=1))
         if final.exists():
             final.replace(replaced)
@@ -85,7 +92,9 @@ def read_state(path: Path) -> TrainingState:
         raise CheckpointError(f"the checkpoint {path} is damaged: {error}; delete it to use an earlier one") from error
 
 
-def load_checkpoint(path: Path, model: nn.Module, ema: Any, optimizer: torch.optim.Optimizer) -> TrainingState:
+def load_checkpoint(
+    path: Path, model: nn.Module, average: AveragedModel, optimizer: torch.optim.Optimizer
+) -> TrainingState:
     """Restore weights, moving average and optimiser in place.
 
     Raises:
@@ -94,16 +103,12 @@ def load_checkpoint(path: Path, model: nn.Module, ema: Any, optimizer: torch.opt
     state = read_state(path)
     try:
         _restore(dict(model.named_parameters()), load_file(path / "model.safetensors"))
-        _restore(dict(_named(model, ema.shadow_params)), load_file(path / "ema.safetensors"))
+        _restore(dict(average.module.named_parameters()), load_file(path / "ema.safetensors"))
         _restore_optimizer(model, optimizer, load_file(path / "optimizer.safetensors"))
-        ema.optimization_step = json.loads((path / "state.json").read_text())["ema_step"]
+        average.n_averaged.fill_(json.loads((path / "state.json").read_text())["ema_step"])
     except (OSError, SafetensorError, KeyError, ValueError, RuntimeError) as error:
         raise CheckpointError(f"the checkpoint {path} does not fit this model or is damaged: {error}") from error
     return state
-
-
-def _named(model: nn.Module, values: list[Tensor]) -> list[tuple[str, Tensor]]:
-    return list(zip((name for name, _ in model.named_parameters()), values, strict=True))
 
 
 def _contiguous(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -7,12 +7,11 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast
-from diffusers.training_utils import EMAModel
 from torch.utils.data import DataLoader
 
 from infbrush_wsi.diffusion.loss import point_loss
@@ -21,6 +20,7 @@ from infbrush_wsi.errors import TrainingError
 from infbrush_wsi.models.bundle import ModelBundle
 from infbrush_wsi.models.infbrush import InfBrushDenoiser
 from infbrush_wsi.models.info import ModelInfo
+from infbrush_wsi.training.average import weight_average
 from infbrush_wsi.training.batch import TrainBatch
 from infbrush_wsi.training.checkpoint import TrainingState, checkpoints, load_checkpoint, save_checkpoint
 from infbrush_wsi.training.config import OptimConfig, RunConfig
@@ -65,24 +65,21 @@ class TrainingLoop:
         self.accelerator = accelerator or Accelerator(mixed_precision=config.optim.precision)
         self.rate = config.optim.learning_rate or LEARNING_RATES.get(config.model.preset, 5e-5)
         denoiser.to(self.accelerator.device)
+        self.average = weight_average(denoiser, config.optim.ema)
         denoiser.recomputed_layers = recomputed_layers(config, denoiser)
         if config.optim.compile:
             denoiser.compile_layers()
         optimizer = torch.optim.Adam(denoiser.parameters(), lr=self.rate, betas=config.optim.betas, fused=True)
         self.network, self.optimizer = self.accelerator.prepare(denoiser, optimizer)
         self.denoiser: InfBrushDenoiser = self.accelerator.unwrap_model(self.network)
-        self.ema = EMAModel(
-            self.denoiser.parameters(),
-            decay=config.optim.ema,
-            use_ema_warmup=True,
-            inv_gamma=1.0,
-            power=2 / 3,
-            foreach=True,
-        )
-        self.ema.to(self.accelerator.device)
         self.step = 0
         self.length = RunLength(config.optim, facts)
         self.stopping = False
+
+    @property
+    def averaged(self) -> InfBrushDenoiser:
+        """The network with its averaged weights, in evaluation mode: what is previewed and saved."""
+        return cast(InfBrushDenoiser, self.average.module)
 
     @property
     def total_steps(self) -> int | None:
@@ -97,7 +94,7 @@ class TrainingLoop:
         """Load the newest checkpoint, if there is one; returns the step to go on from."""
         found = checkpoints(self.out)
         if found:
-            state = load_checkpoint(found[-1], self.denoiser, self.ema, self.optimizer.optimizer)
+            state = load_checkpoint(found[-1], self.denoiser, self.average, self.optimizer.optimizer)
             self.step = state.step
         return self.step
 
@@ -202,7 +199,7 @@ class TrainingLoop:
             self._require_finite("gradient's norm", float(norm), batch)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        self.ema.step(self.denoiser.parameters())
+        self.average.update_parameters(self.denoiser)
         return value
 
     def _require_finite(self, what: str, value: float, batch: TrainBatch) -> None:
@@ -223,8 +220,7 @@ class TrainingLoop:
             return
         settings = self.config.record
         side = settings.preview_size or self.config.data.window
-        with _averaged(self.ema, self.denoiser):
-            sheet = preview_sheet(self.denoiser, self.process, self.info.sigma, side, settings.preview_steps)
+        sheet = preview_sheet(self.averaged, self.process, self.info.sigma, side, settings.preview_steps)
         record.picture(self.step, sheet)
 
     def _save(self, *, final: bool) -> None:
@@ -233,11 +229,10 @@ class TrainingLoop:
         if not self.accelerator.is_main_process:
             return
         state = TrainingState(self.step, self.config.model_dump(mode="json"), self.facts)
-        save_checkpoint(self.out, state, self.denoiser, self.ema, self.optimizer.optimizer, self.config.record.keep)
+        save_checkpoint(self.out, state, self.denoiser, self.average, self.optimizer.optimizer, self.config.record.keep)
         training = self.info.training | {"steps": self.step, "finished": final}
         info = ModelInfo.from_dict(self.info.to_dict() | {"training": training})
-        with _averaged(self.ema, self.denoiser):
-            ModelBundle.save(self.out, self.denoiser, info)
+        ModelBundle.save(self.out, self.averaged, info)
 
 
 def schedule(step: int, optim: OptimConfig, total: int | None) -> float:
@@ -270,18 +265,3 @@ class _Numbers:
 def _ignore_interrupts(worker: int) -> None:
     # Ctrl-C reaches the loader's processes too; the training process alone decides when to stop.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-class _averaged:
-    """Within the block the network has its averaged weights and is in evaluation mode."""
-
-    def __init__(self, ema: Any, denoiser: InfBrushDenoiser) -> None:
-        self.ema, self.denoiser = ema, denoiser
-
-    def __enter__(self) -> None:
-        self.ema.store(self.denoiser.parameters())
-        self.ema.copy_to(self.denoiser.parameters())
-        self.denoiser.eval()
-
-    def __exit__(self, *_: object) -> None:
-        self.ema.restore(self.denoiser.parameters())

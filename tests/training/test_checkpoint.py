@@ -8,31 +8,32 @@ from typing import Any
 
 import pytest
 import torch
-from diffusers.training_utils import EMAModel
 from torch import nn
+from torch.optim.swa_utils import AveragedModel
 
 from infbrush_wsi.errors import CheckpointError, OutputError
 from infbrush_wsi.training import checkpoint as module
+from infbrush_wsi.training.average import weight_average
 from infbrush_wsi.training.checkpoint import TrainingState, checkpoints, load_checkpoint, read_state, save_checkpoint
 
-Parts = tuple[nn.Module, Any, torch.optim.Optimizer]
+Parts = tuple[nn.Module, AveragedModel, torch.optim.Optimizer]
 
 
 def parts(seed: int, steps: int = 0, width: int = 5) -> Parts:
     torch.manual_seed(seed)
     model = nn.Sequential(nn.Linear(4, width), nn.GELU(), nn.Linear(width, 2))
-    ema = EMAModel(model.parameters(), decay=0.9, use_ema_warmup=True)
+    average = weight_average(model, 0.9)
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
-    train(model, ema, optimizer, steps)
-    return model, ema, optimizer
+    train(model, average, optimizer, steps)
+    return model, average, optimizer
 
 
-def train(model: nn.Module, ema: Any, optimizer: torch.optim.Optimizer, steps: int) -> None:
+def train(model: nn.Module, average: AveragedModel, optimizer: torch.optim.Optimizer, steps: int) -> None:
     for _ in range(steps):
         model(torch.randn(8, 4)).square().mean().backward()
         optimizer.step()
         optimizer.zero_grad()
-        ema.step(model.parameters())
+        average.update_parameters(model)
 
 
 def state(step: int = 3) -> TrainingState:
@@ -42,9 +43,9 @@ def state(step: int = 3) -> TrainingState:
 def assert_same(a: Parts, b: Parts) -> None:
     for x, y in zip(a[0].parameters(), b[0].parameters(), strict=True):
         assert torch.equal(x, y)
-    for x, y in zip(a[1].shadow_params, b[1].shadow_params, strict=True):
+    for x, y in zip(a[1].parameters(), b[1].parameters(), strict=True):
         assert torch.equal(x, y)
-    assert a[1].optimization_step == b[1].optimization_step
+    assert int(a[1].n_averaged) == int(b[1].n_averaged)
     for x, y in zip(a[0].parameters(), b[0].parameters(), strict=True):
         left, right = a[2].state[x], b[2].state[y]
         assert left.keys() == right.keys() == {"step", "exp_avg", "exp_avg_sq"}
@@ -113,9 +114,9 @@ def test_another_model_is_refused(tmp_path: Path) -> None:
         load_checkpoint(path, *parts(0, width=6))
     torch.manual_seed(0)
     other = nn.Linear(4, 5)
-    ema, optimizer = EMAModel(other.parameters()), torch.optim.Adam(other.parameters())
+    average, optimizer = weight_average(other, 0.9), torch.optim.Adam(other.parameters())
     with pytest.raises(CheckpointError, match="parameters differ"):
-        load_checkpoint(path, other, ema, optimizer)
+        load_checkpoint(path, other, average, optimizer)
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"step": 3}', '{"step": 3, "config'])
