@@ -6,7 +6,7 @@ that one set of weights serves both. Lengths are in training pixels.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cached_property
 from typing import Any, TypeVar
@@ -134,6 +134,11 @@ class LatticeSupport:
         y, x = (torch.from_numpy(a).float() for a in self.axes)
         both = torch.stack(torch.meshgrid(y, x, indexing="ij"), -1).reshape(1, -1, 2)
         return both.to(self.device)
+
+    @cached_property
+    def derived(self) -> dict[Hashable, Tensor]:
+        """What layers derive from the tile alone, by names of theirs: made by the first, shared by all."""
+        return {}
 
     @cached_property
     def area(self) -> Tensor:

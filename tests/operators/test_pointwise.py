@@ -12,7 +12,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from infbrush_wsi.operators.pointwise import blockwise, blockwise_residual, chain, linear, modulated_norm, norm, product
+from infbrush_wsi.operators.pointwise import (
+    blockwise,
+    blockwise_residual,
+    chain,
+    linear,
+    linear_add,
+    linear_gelu,
+    modulated_norm,
+    norm,
+    product,
+)
 from infbrush_wsi.operators.pointwise.chain import pieces
 
 
@@ -101,6 +111,34 @@ def test_linear_equals_torch(rows: int, widths: tuple[int, int]) -> None:
     for given_bias in (layer.bias, None):
         found, expected = linear(x, layer.weight, given_bias), F.linear(x, layer.weight, given_bias)
         assert_equal_gradients(found, expected, inputs[: 2 + (given_bias is not None)], rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("rows", [1, 40, 3000])
+def test_what_follows_a_product_is_joined_to_it(rows: int, bias: bool) -> None:
+    """Against float64, without gradients (one pass) and with (two); 3000 rows are enough for oneDNN, one is not."""
+    torch.manual_seed(rows)
+    x, weight, b = torch.randn(2, rows, 24), torch.randn(20, 24), torch.randn(20) if bias else None
+    other, wide = torch.randn(2, rows, 20), torch.randn(1, 1, 20)
+    inputs = [t.requires_grad_() for t in (x, weight, b, other, wide) if t is not None]
+    exact = F.linear(x.double(), weight.double(), None if b is None else b.double())
+    for make, expected in (
+        (lambda: linear_gelu(x, weight, b), F.gelu(exact)),
+        (lambda: linear_add(x, weight, b, other), other + exact),
+        (lambda: linear_add(x, weight, b, other.transpose(0, 1).contiguous().transpose(0, 1)), other + exact),
+        (lambda: linear_add(x, weight, b, wide), wide + exact),
+    ):
+        with torch.no_grad():
+            alone = make()
+        torch.testing.assert_close(alone.double(), expected, rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(make(), alone, rtol=1e-5, atol=1e-5)
+        upstream = torch.randn_like(alone)
+        own = torch.autograd.grad(make(), inputs, upstream, allow_unused=True)
+        found = torch.autograd.grad(expected, inputs, upstream.double(), allow_unused=True, retain_graph=True)
+        for one, right in zip(own, found, strict=True):
+            assert (one is None) == (right is None)
+            if one is not None:
+                torch.testing.assert_close(one, right, rtol=1e-3, atol=1e-3)
 
 
 def test_linear_takes_parts_of_matrices_and_transposed_values() -> None:

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from infbrush_wsi.operators.pointwise import affine, blockwise_residual, linear, modulated_norm
+from infbrush_wsi.operators.pointwise import affine, blockwise_residual, linear, linear_add, linear_gelu, modulated_norm
 from infbrush_wsi.operators.sparse_conv import DepthwiseConv
 from infbrush_wsi.points.support import Support
 
@@ -56,10 +56,10 @@ class PointBlock(nn.Module):
 
 
 def _expanded(x: Tensor, scale: Tensor, shift: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    return F.gelu(linear(modulated_norm(x, scale, shift), weight, bias))
+    return linear_gelu(modulated_norm(x, scale, shift), weight, bias)
 
 
 def _joined(join: nn.Linear, x: Tensor, skip: Tensor) -> Tensor:
     """``join`` of both side by side, without laying them side by side in memory."""
     first, second = join.weight.split(x.shape[-1], dim=1)
-    return linear(x, first, join.bias) + linear(skip, second)
+    return linear_add(skip, second, None, linear(x, first, join.bias))

@@ -2,6 +2,6 @@
 
 from infbrush_wsi.operators.pointwise.chain import blockwise, blockwise_residual
 from infbrush_wsi.operators.pointwise.norm import affine, modulated_norm
-from infbrush_wsi.operators.pointwise.product import linear
+from infbrush_wsi.operators.pointwise.product import linear, linear_add, linear_gelu
 
-__all__ = ["affine", "blockwise", "blockwise_residual", "linear", "modulated_norm"]
+__all__ = ["affine", "blockwise", "blockwise_residual", "linear", "linear_add", "linear_gelu", "modulated_norm"]

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from infbrush_wsi.operators.pointwise.product import linear, linear_gradients
+from infbrush_wsi.operators.pointwise.product import linear_add, linear_gradients
 
 BLOCK_BYTES = 1 << 20
 """Input of one block for each thread; with an MLP's intermediate results about the size of a second-level cache."""
@@ -65,7 +65,7 @@ def _run(
 def _joined(x: Tensor, inner: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
     if weight is None:
         return inner
-    return x + linear(inner, weight, bias)
+    return linear_add(inner, weight, bias, x)
 
 
 def pieces(x: Tensor, rows: int) -> Iterator[Piece]:

@@ -31,7 +31,10 @@ def modulated_norm(x: Tensor, scale: Tensor, shift: Tensor, eps: float = 1e-5) -
     if not kernels or torch.compiler.is_compiling() or x.numel() < FEWEST_VALUES or not len(x):
         return _plain(x, scale, shift, eps)
     shape = (x.shape[0], 1, x.shape[-1])
-    return _ModulatedNorm.apply(x, scale.expand(shape), shift.expand(shape), eps)  # type: ignore[no-any-return,no-untyped-call]
+    scale, shift = scale.expand(shape), shift.expand(shape)
+    if torch.is_grad_enabled() and any(t.requires_grad for t in (x, scale, shift)):
+        return _ModulatedNorm.apply(x, scale, shift, eps)  # type: ignore[no-any-return,no-untyped-call]
+    return _forward(x, scale, shift, eps)
 
 
 def _plain(x: Tensor, scale: Tensor, shift: Tensor, eps: float) -> Tensor:
@@ -45,17 +48,21 @@ def affine(norm: nn.LayerNorm, scale: Tensor, shift: Tensor) -> tuple[Tensor, Te
     return norm.weight * (1 + scale), norm.bias * (1 + scale) + shift
 
 
+def _forward(x: Tensor, scale: Tensor, shift: Tensor, eps: float) -> Tensor:
+    from infbrush_wsi.operators.pointwise.norm_kernels import forward
+
+    out = torch.empty_like(x, memory_format=torch.contiguous_format)
+    with torch_threads():
+        forward(_rows(x), _rows(scale), _rows(shift), x.shape[1], *_constants(x, eps), _rows(out))
+    return out
+
+
 class _ModulatedNorm(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, scale: Tensor, shift: Tensor, eps: float) -> Tensor:
-        from infbrush_wsi.operators.pointwise.norm_kernels import forward
-
         ctx.save_for_backward(x, scale)
         ctx.eps = eps
-        out = torch.empty_like(x, memory_format=torch.contiguous_format)
-        with torch_threads():
-            forward(_rows(x), _rows(scale), _rows(shift), x.shape[1], *_constants(x, eps), _rows(out))
-        return out
+        return _forward(x, scale, shift, eps)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
@@ -74,7 +81,8 @@ class _ModulatedNorm(torch.autograd.Function):
 
 
 def _rows(x: Tensor) -> Any:
-    return x.detach().reshape(-1, x.shape[-1]).contiguous().numpy()
+    plain = x.detach() if x.requires_grad else x
+    return plain.reshape(-1, x.shape[-1]).contiguous().numpy()
 
 
 def _constants(x: Tensor, eps: float) -> tuple[Any, Any]:

@@ -22,9 +22,26 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """``x weightᵀ + bias``: (..., C), (D, C), (D,) → (..., D), as `torch.nn.functional.linear`."""
     if choose_product(x, weight)[0] != "onednn":
         return F.linear(x, weight, bias)
-    if torch.is_grad_enabled() and any(t.requires_grad for t in (x, weight, bias) if t is not None):
+    if _differentiable(x, weight, bias):
         return _Linear.apply(x, weight, bias)  # type: ignore[no-any-return,no-untyped-call]
     return product(x, weight, bias)
+
+
+def linear_gelu(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """``gelu(linear(x))``, in one pass over the result where no gradient is wanted."""
+    if choose_product(x, weight)[0] != "onednn" or _differentiable(x, weight, bias):
+        return F.gelu(linear(x, weight, bias))
+    return product(x, weight, bias, "gelu")
+
+
+def linear_add(x: Tensor, weight: Tensor, bias: Tensor | None, other: Tensor) -> Tensor:
+    """``other + linear(x)``, in one pass over the result where no gradient is wanted."""
+    if choose_product(x, weight)[0] != "onednn" or _differentiable(x, weight, bias, other):
+        return other + linear(x, weight, bias)
+    if other.dtype != x.dtype or other.shape != (*x.shape[:-1], len(weight)):
+        return other + product(x, weight, bias)
+    arguments = x.contiguous(), other.contiguous(), weight.contiguous(), bias, "add"
+    return torch.ops.mkldnn._linear_pointwise.binary(*arguments)  # type: ignore[no-any-return]
 
 
 def choose_product(x: Tensor, weight: Tensor) -> tuple[str, str]:
@@ -40,10 +57,10 @@ def choose_product(x: Tensor, weight: Tensor) -> tuple[str, str]:
     return "onednn", "float32 on the CPU"
 
 
-def product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """The forward product without gradient."""
+def product(x: Tensor, weight: Tensor, bias: Tensor | None = None, after: str = "none") -> Tensor:
+    """The forward product without gradient; `after` is applied to it, 'none' or 'gelu'."""
     x, weight = x.contiguous(), weight.contiguous()  # of a part of a matrix oneDNN takes a thousand times as long
-    return torch.ops.mkldnn._linear_pointwise.default(x, weight, bias, "none", [], "")  # type: ignore[no-any-return]
+    return torch.ops.mkldnn._linear_pointwise.default(x, weight, bias, after, [], "none")  # type: ignore[no-any-return]
 
 
 def linear_gradients(
@@ -66,6 +83,10 @@ def linear_gradients(
     if wanted[1]:
         dw = torch.mm(rows.t(), flat.to(rows.dtype))  # few results, long sums: here oneDNN is no faster
     return dx, dw, rows.sum(0) if wanted[2] else None
+
+
+def _differentiable(*tensors: Tensor | None) -> bool:
+    return torch.is_grad_enabled() and any(t.requires_grad for t in tensors if t is not None)
 
 
 def _available() -> bool:

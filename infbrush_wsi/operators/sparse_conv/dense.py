@@ -31,6 +31,13 @@ def dense_density(support: LatticeSupport, side: int, trained_side: int) -> Tens
 
     On a finer lattice it exceeds one by (side / trained_side)², which cancels the rescaled kernel's larger sum.
     """
+    key = ("density", side, trained_side)
+    if key not in support.derived:
+        support.derived[key] = _density(support, side, trained_side)
+    return support.derived[key]
+
+
+def _density(support: LatticeSupport, side: int, trained_side: int) -> Tensor:
     counts = []
     for start, length, limit in (
         (support.box.y0, support.box.h, support.image.h),
