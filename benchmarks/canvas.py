@@ -7,8 +7,8 @@ The model is 'tiny' with random weights on windows of 128²; with --model a trai
 * region: a canvas of 100,000² is opened, its thumbnail and random windows of 512² are read. 'cold' plans the frames
   that a window needs, 'warm' reads the same window again with its plan but none of its tiles ('after the plan');
   'stand_alone' is an image of 512² with its own plan, all at the same number of steps, in one process.
-* write: canvases of 2048² to 16384² (--quick: 512² and 1024²) in frames of 128² are written as OME-Zarr, one sampler
-  step, 64 MiB of cache, each in a process of its own. The exponent is that of time against the number of pixels.
+* write: canvases of 2048² to 16384² (--quick: 512² and 1024²) are written as OME-Zarr, one sampler step, 64 MiB of
+  cache, each in a process of its own. The exponent is that of time against the number of pixels.
 * seams: gradient energy and local variance on the borders of tiles and frames over the same elsewhere, and the same
   for 'averaged': every frame rendered by itself, overlaps blended afterwards. 'vs_exact' is the energy on the borders
   of tiles over that on the same lines with the exact halo.
@@ -104,7 +104,7 @@ def measure_write(model: str | None, size: int) -> dict[str, Any]:
     limits = CacheLimits(memory=CACHE_MIB << 20)
     with tempfile.TemporaryDirectory(prefix="infbrush-bench-") as folder:
         make_canvas(pipeline, 200, 1).write_ome_zarr(Path(folder) / "first.ome.zarr")
-        canvas = make_canvas(pipeline, size, 1, frame=FRAME, limits=limits, workdir=folder)
+        canvas = make_canvas(pipeline, size, 1, limits=limits, workdir=folder)
         before = time.process_time()
         seconds = _seconds(lambda: canvas.write_ome_zarr(Path(folder) / "out.ome.zarr"))
         processor = time.process_time() - before
