@@ -32,6 +32,11 @@ def like_the_command_line() -> None:
     prepare_process()
 
 
+def shared_data() -> Path:
+    """Folder of the sample data: INFBRUSH_SHARED_DATA, else ``shared/data`` beside the project; it may be absent."""
+    return Path(os.environ.get("INFBRUSH_SHARED_DATA", Path(__file__).parents[2] / "shared" / "data"))
+
+
 def make_parser(description: str | None) -> argparse.ArgumentParser:
     """A parser with the two options that every benchmark takes."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)

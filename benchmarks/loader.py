@@ -19,7 +19,6 @@ it); the aerial photograph and the OME-Zarr slide are phantoms, lossless.
 from __future__ import annotations
 
 import argparse
-import os
 import statistics
 import tempfile
 import time
@@ -148,7 +147,7 @@ def files(folder: Path, side: int) -> dict[str, Path]:
     """What is read, by format."""
     from infbrush_wsi.phantom import write_phantom_raster
 
-    root = Path(os.environ.get("INFBRUSH_SHARED_DATA", Path(__file__).parents[2] / "shared" / "data"))
+    root = harness.shared_data()
     found = {}
     for name, place in SHARED.items():
         if (root / place).is_file():

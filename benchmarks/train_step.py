@@ -100,7 +100,7 @@ def by_size(context: Any, options: argparse.Namespace, folder: Path) -> list[dic
 
 def waiting(context: Any, options: argparse.Namespace, folder: Path) -> tuple[float, dict[str, Any]]:
     """Share of time that a training run waits for its loader worker, and what it was measured on."""
-    root = Path(os.environ.get("INFBRUSH_SHARED_DATA", Path(__file__).parents[2] / "shared" / "data"))
+    root = harness.shared_data()
     image, what = root / SVS, SVS.name
     if not image.is_file():
         image = folder / "waiting.tif"
