@@ -56,7 +56,7 @@ class CanvasSpec:
         halo: pixels around a tile that are rendered with it, in training pixels; None: as many as it takes for the
             tile to be exact.
         frame: side in training pixels of the frames that a canvas beyond the model's extent is planned in; None:
-            chosen by the model, and the whole canvas up to 2048².
+            chosen by the model, and the whole canvas up to 1536².
         coarse: whether such a canvas is guided by a coarser one.
         layout: token of the layout; '': the condition is the same everywhere.
         plan_density: points of the plan per training pixel; None: as in training; 1: all pixels.

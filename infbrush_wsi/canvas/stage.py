@@ -19,8 +19,8 @@ from infbrush_wsi.domain import Box, Shape
 from infbrush_wsi.errors import ConfigError
 from infbrush_wsi.points.grid import GridGeometry
 
-WHOLE_SIDE = 2048
-"""Side in training pixels of the largest canvas that is planned in one piece (by area)."""
+WHOLE_SIDE = 1536
+"""Side in training pixels of the largest canvas that is planned in one piece, by area; that takes about 2 GB."""
 TOP_SIDE = 512
 """Side in training pixels of the coarsest stage."""
 LARGEST_STEP = 3

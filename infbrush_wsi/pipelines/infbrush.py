@@ -58,7 +58,8 @@ class InfBrushPipeline:
         """Load a model directory, as `infbrush train --out` writes it.
 
         Args:
-            directory: with infbrush.json and denoiser/.
+            directory: with infbrush.json and denoiser/, or the name of a model that comes with the package
+                (`models.shipped.shipped_models`).
             device: None: the first CUDA device if there is one, else the CPU.
 
         Raises:
@@ -67,9 +68,9 @@ class InfBrushPipeline:
         chosen = device or ("cuda" if torch.cuda.is_available() else "cpu")
         return cls(ModelBundle.load(directory, InfBrushDenoiser), chosen)
 
-    def save_pretrained(self, directory: str | Path) -> None:
-        """Write the model to a directory, see `ModelBundle.save`."""
-        ModelBundle.save(Path(directory), self.denoiser, self.info)
+    def save_pretrained(self, directory: str | Path, *, half: bool = False) -> None:
+        """Write the model to a directory, with `half` as float16, see `ModelBundle.save`."""
+        ModelBundle.save(Path(directory), self.denoiser, self.info, half=half)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -147,7 +148,7 @@ class InfBrushPipeline:
             halo: training pixels rendered around a tile of the lazy engine, or 'exact': as many as it takes for
                 tiles to be equal to the whole.
             frame: side in training pixels of the frames in which a canvas beyond the model's extent is planned; None:
-                the training window, at least 256, and one frame for canvases up to 2048².
+                the training window, at least 256, and one frame for canvases up to 1536².
             coarse: guide such a canvas by a coarser one.
             plan_density: points of the plan per training pixel; None: as in training; 1: all pixels, which leaves no
                 error from planning on a part of them.

@@ -100,10 +100,10 @@ def test_the_pixels_of_the_frames_cover_the_canvas_in_the_order_of_the_frames(ch
 @pytest.mark.parametrize(
     ("shape", "frame", "stages"),
     [
-        (Shape(2048, 2048), None, 1),
-        (Shape(2048, 2049), None, 2),
-        (Shape(64, 8192), None, 1),
-        (Shape(64, 8193), None, 3),
+        (Shape(1536, 1536), None, 1),
+        (Shape(1536, 1537), None, 2),
+        (Shape(64, 6144), None, 1),
+        (Shape(64, 6145), None, 3),
         (Shape(100, 60), 128, 1),
         (Shape(129, 60), 128, 2),
         (Shape(100_000, 100_000), None, 4),
