@@ -9,6 +9,7 @@ from typing import Any
 from infbrush_wsi.cli.provenance import record_of
 from infbrush_wsi.domain import Lattice
 from infbrush_wsi.errors import CheckpointError
+from infbrush_wsi.models.shipped import model_directory
 from infbrush_wsi.sources.base import Source
 from infbrush_wsi.sources.registry import open_source
 
@@ -16,14 +17,15 @@ MODEL_RECORD = "infbrush.json"
 
 
 def describe(path: str) -> dict[str, Any]:
-    """Facts about a model directory or an image.
+    """Facts about a model (a directory, or the name of one that comes with the package) or an image.
 
     Raises:
         CheckpointError: if a model directory is damaged.
         SourceError: one of its kinds, if an image cannot be opened.
     """
-    if (Path(path) / MODEL_RECORD).is_file():
-        return _model(Path(path))
+    directory = model_directory(path)
+    if (directory / MODEL_RECORD).is_file():
+        return _model(directory)
     with open_source(path) as source:
         return _image(source)
 

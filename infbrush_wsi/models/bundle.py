@@ -6,6 +6,7 @@ which hold the hash of the weights, are written last.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import os
@@ -18,6 +19,7 @@ from safetensors import SafetensorError
 
 from infbrush_wsi.errors import CheckpointError, OutputError
 from infbrush_wsi.models.info import ModelInfo
+from infbrush_wsi.models.shipped import model_directory, shipped_models
 
 INFO_FILE = "infbrush.json"
 DENOISER = "denoiser"
@@ -40,8 +42,14 @@ class ModelBundle:
     directory: Path | None = None
 
     @classmethod
-    def save(cls, directory: Path, denoiser: Any, info: ModelInfo) -> ModelBundle:
+    def save(cls, directory: Path, denoiser: Any, info: ModelInfo, *, half: bool = False) -> ModelBundle:
         """Write a model directory, replacing a model that is there; other files stay.
+
+        Args:
+            directory: created if it is not there.
+            denoiser: a diffusers `ModelMixin`.
+            info: its facts.
+            half: store the weights as float16, half as large; they are computed with as float32 all the same.
 
         Raises:
             OutputError: if it cannot be written; what was there before is kept.
@@ -50,7 +58,8 @@ class ModelBundle:
         try:
             directory.mkdir(parents=True, exist_ok=True)
             shutil.rmtree(fresh, ignore_errors=True)
-            denoiser.save_pretrained(fresh, safe_serialization=True)
+            stored = copy.deepcopy(denoiser).half() if half else denoiser
+            stored.save_pretrained(fresh, safe_serialization=True)
             digest = _hash(_weights(fresh))
             _replace(directory, fresh, info.to_dict() | {"weights_sha256": digest})
         except (OSError, SafetensorError) as error:
@@ -64,14 +73,14 @@ class ModelBundle:
         """Read a model directory.
 
         Args:
-            directory: as written by `save`.
+            directory: as written by `save`, or the name of a model that comes with the package.
             denoiser_class: the diffusers model class to build.
             verify: compare the hash of the weights with the record.
 
         Raises:
             CheckpointError: if something is missing, damaged, or of another system or version.
         """
-        directory = Path(directory)
+        directory = model_directory(directory)
         record = _read_record(directory)
         expected = record.pop("weights_sha256", None)
         info = ModelInfo.from_dict(record)
@@ -123,6 +132,7 @@ def _read_record(directory: Path) -> dict[str, Any]:
     if not path.is_file():
         raise CheckpointError(
             f"{directory} is not a model directory: it has no {INFO_FILE}; give the --out of a training run"
+            + (f" or one of {', '.join(shipped)}" if (shipped := shipped_models()) else "")
         )
     try:
         record = json.loads(path.read_text())
