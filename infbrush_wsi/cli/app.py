@@ -8,7 +8,20 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from infbrush_wsi.cli import augment, demo, doctor, embed, evaluate, export, generate, info, protocol, train
+from infbrush_wsi.cli import (
+    augment,
+    demo,
+    doctor,
+    embed,
+    evaluate,
+    export,
+    generate,
+    info,
+    protocol,
+    train,
+    validate,
+    view,
+)
 from infbrush_wsi.cli.console import error_line, notice
 from infbrush_wsi.errors import InfbrushError
 
@@ -83,5 +96,7 @@ app.command("evaluate", epilog=evaluate.EPILOG, no_args_is_help=True)(evaluate.e
 app.command("generate", epilog=generate.EPILOG, no_args_is_help=True)(generate.generate)
 app.command("protocol", epilog=protocol.EPILOG, no_args_is_help=True)(protocol.protocol)
 app.command("doctor", epilog=doctor.EPILOG)(doctor.doctor)
+app.command("validate", epilog=validate.EPILOG, no_args_is_help=True)(validate.validate)
 app.command("info", epilog=info.EPILOG, no_args_is_help=True)(info.info)
 app.command("export", epilog=export.EPILOG, no_args_is_help=True)(export.export)
+app.command("view", epilog=view.EPILOG, no_args_is_help=True)(view.view)
