@@ -24,6 +24,9 @@ PURPOSES = {
     "viz": "pictures of infbrush demo",
     "distributed": "many processes, clusters",
     "metrics": "infbrush evaluate",
+    "napari": "napari",
+    "validate": "infbrush validate",
+    "view": "infbrush view",
 }
 """What an extra is for; extras that are not named here are listed without it."""
 

@@ -1,0 +1,63 @@
+"""What a store says of how its pixels were made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from infbrush_wsi.domain import XY
+from infbrush_wsi.validation.finding import Finding
+from infbrush_wsi.validation.opened import OpenedStore
+from infbrush_wsi.writers.provenance import KEY
+
+CHECK = "provenance"
+NAMED = ("system", "seed", "condition", "steps", "package_version")
+
+
+def check_provenance(store: OpenedStore) -> Iterator[Finding]:
+    """The record, whether it is complete, and whether it agrees with the metadata of OME-Zarr."""
+    record = dict(store.group.attrs).get(KEY)
+    if not isinstance(record, Mapping):
+        yield Finding(CHECK, "warning", "no record of this package: nothing says whether the image is synthetic")
+        return
+    if record.get("state") != "complete":
+        yield Finding(CHECK, "error", f"the store is unfinished: its state is {record.get('state')!r}")
+    synthetic = record.get("synthetic")
+    if not isinstance(synthetic, bool):
+        yield Finding(CHECK, "error", f"synthetic must be true or false, not {synthetic!r}")
+        return
+    yield _made(record, synthetic)
+    problem = _disagreement(store, record.get("lattice"))
+    if problem:
+        yield Finding(CHECK, "error", problem)
+
+
+def _made(record: Mapping[str, Any], synthetic: bool) -> Finding:
+    facts = [f"{name} {record[name]}" for name in NAMED if record.get(name) is not None]
+    digest = record.get("weights_sha256")
+    facts += [f"model {str(digest)[:12]}"] if digest else []
+    if not synthetic:
+        return Finding(CHECK, "ok", ", ".join(["not synthetic", *facts]))
+    if "system" not in record and not digest:
+        return Finding(CHECK, "warning", "synthetic, but neither system nor model is named")
+    return Finding(CHECK, "ok", ", ".join(["synthetic", *facts]))
+
+
+def _disagreement(store: OpenedStore, lattice: Any) -> str:
+    """Where the record's lattice is not that of the metadata, '' where it is."""
+    try:
+        shape, (a, b, _, d, e, _) = tuple(lattice["shape"]), lattice["transform"]
+        unit, spacing = lattice["unit"], XY((a**2 + d**2) ** 0.5, (b**2 + e**2) ** 0.5)
+    except (KeyError, TypeError, ValueError) as error:
+        return f"the record's lattice cannot be understood: {error}"
+    first = store.levels[0]
+    if shape != first.shape.as_tuple():
+        return f"the record speaks of {shape[1]} x {shape[0]} px, level 0 has {first.shape.w} x {first.shape.h}"
+    if store.unit is not None and unit != store.unit:
+        return f"the record is in {unit}, the axes in {store.unit}"
+    if max(abs(spacing.x / first.scale.x - 1), abs(spacing.y / first.scale.y - 1)) > 1e-6:
+        return (
+            f"the record has pixels of {spacing.x:g} x {spacing.y:g}, "
+            f"the metadata of {first.scale.x:g} x {first.scale.y:g}"
+        )
+    return ""

@@ -1,0 +1,38 @@
+"""Validation by command."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+
+def test_a_generated_store_is_valid(cli, generated):
+    result = cli("validate", generated, "--decode")
+    assert result.exit_code == 0, result.output
+    assert result.stdout.splitlines()[-1] == f"{generated}: valid"
+    assert "synthetic" in result.stdout
+    assert "condition Benign" in result.stdout
+    assert "error" not in result.stdout
+
+
+def test_json_says_the_same(cli, generated):
+    found = json.loads(cli("validate", generated, "--json").stdout)
+    assert found["valid"] is True
+    assert {finding["check"] for finding in found["findings"]} >= {"metadata", "chunks", "provenance"}
+
+
+def test_a_damaged_store_is_not_valid(cli, generated, tmp_path):
+    copy = shutil.copytree(generated, tmp_path / "x.ome.zarr")
+    next(path for path in (copy / "0" / "c").rglob("*") if path.is_file()).unlink()
+    result = cli("validate", copy)
+    assert result.exit_code == 1
+    assert "error    chunks" in result.stdout
+    assert result.stdout.splitlines()[-1] == f"{copy}: not valid"
+
+
+def test_what_is_no_store_is_one_line(cli, model):
+    result = cli("validate", model)
+    assert result.exit_code == 1
+    (line,) = [text for text in result.stderr.splitlines() if text.strip()]
+    assert line.startswith("error: ")
+    assert "only OME-Zarr stores can be validated" in line
