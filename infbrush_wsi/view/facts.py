@@ -22,7 +22,7 @@ def made_facts(record: Mapping[str, Any]) -> dict[str, str]:
     """How a synthetic image was made, from its provenance; what the record does not say is left out."""
     if not record.get("synthetic"):
         return {}
-    facts = {"class": _condition(record)}
+    facts = _condition(record)
     names = {"seed": "seed", "steps": "steps", "guidance_scale": "guidance", "scheduler": "sampler", "engine": "engine"}
     facts |= {shown: f"{record[name]}" for name, shown in names.items() if record.get(name) is not None}
     model = record.get("model")
@@ -33,10 +33,13 @@ def made_facts(record: Mapping[str, Any]) -> dict[str, str]:
     return facts
 
 
-def _condition(record: Mapping[str, Any]) -> str:
-    if record.get("condition") is not None:
-        return str(record["condition"])
-    return "painted" if record.get("layout") else "none"
+def _condition(record: Mapping[str, Any]) -> dict[str, str]:
+    name = record.get("condition", record.get("class"))
+    if name is not None:
+        return {"class": str(name)}
+    if "condition" not in record:
+        return {}
+    return {"class": "painted" if record.get("layout") else "none"}
 
 
 def _pixel_size(lattice: Lattice) -> str:

@@ -79,8 +79,8 @@ class ViewServer:
     @property
     def url(self) -> str:
         """Address of the page."""
-        host, port = self._server.server_address[:2]
-        return f"http://{f'[{host}]' if ':' in str(host) else host}:{port}/"
+        host, port = self._server.socket.getsockname()[:2]
+        return f"http://{f'[{host}]' if ':' in host else host}:{port}/"
 
     def serve(self) -> None:
         """Serve until Ctrl-C or `close`."""

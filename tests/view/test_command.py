@@ -61,20 +61,20 @@ def refused():
     return call
 
 
-def test_images_and_virtual_slides_are_served_until_it_is_stopped(running, model, slide, zarr_store):
-    process, page = running(slide, zarr_store, model, "--condition", "normal", "--condition", "Invasive",
+def test_images_and_virtual_slides_are_served_until_it_is_stopped(running, model, picture, slide, zarr_store):
+    process, page = running(picture, slide, zarr_store, model, "--condition", "normal", "--condition", "Invasive",
                             "--seed", "5", "--size", "300x200", "--steps", "2")  # fmt: skip
     images = page.images()
     assert [image["title"] for image in images] == [
-        "phantom.tif", "out.ome.zarr", "small: Normal, seed 5", "small: Invasive, seed 5",
+        "grey.png", "phantom.tif", "out.ome.zarr", "small: Normal, seed 5", "small: Invasive, seed 5",
     ]  # fmt: skip
-    assert [image["synthetic"] for image in images] == [False, True, True, True]
+    assert [image["synthetic"] for image in images] == [False, True, True, True, True]
     with open_source(slide) as source:
-        np.testing.assert_array_equal(page.tile(images[0], 0, 1, 1), source.read_region((511, 511), 0, (514, 389)))
+        np.testing.assert_array_equal(page.tile(images[1], 0, 1, 1), source.read_region((511, 511), 0, (514, 389)))
     from infbrush_wsi import InfBrushPipeline
 
     canvas = InfBrushPipeline.from_pretrained(model)("Invasive", (300, 200), None, 5, 2, 1.5)
-    np.testing.assert_array_equal(page.whole(images[3], 0), canvas.read_region((0, 0), 0, (300, 200)))
+    np.testing.assert_array_equal(page.whole(images[4], 0), canvas.read_region((0, 0), 0, (300, 200)))
     process.send_signal(signal.SIGINT)
     begun = time.monotonic()
     _, errors = process.communicate(timeout=20)
@@ -84,16 +84,19 @@ def test_images_and_virtual_slides_are_served_until_it_is_stopped(running, model
     assert "Traceback" not in errors
 
 
-def test_an_exported_picture_of_ours_is_still_marked(running, tmp_path, zarr_store):
+def test_an_exported_picture_of_ours_is_still_marked(running, tmp_path, zarr_store, picture):
     from infbrush_wsi.cli import app
 
     result = CliRunner().invoke(app, ["export", str(zarr_store), str(tmp_path / "out.png")])
     assert result.exit_code == 0, result.output
-    _, page = running(tmp_path / "out.png", "--assume-mpp", "0.25")
-    (image,) = page.images()
-    assert image["synthetic"] is True
-    assert dict(image["facts"])["class"] == "Invasive"
-    assert (image["unit"], image["spacing"]) == ("micrometer", 0.25)
+    _, page = running(tmp_path / "out.png", picture, "--assume-mpp", "0.25")
+    images = page.images()
+    assert [image["synthetic"] for image in images] == [True, False]
+    assert dict(images[0]["facts"])["class"] == "Invasive"
+    assert [(image["unit"], round(image["spacing"], 4)) for image in images] == [
+        ("micrometer", 1.0),  # which it says itself
+        ("micrometer", 0.25),
+    ]
 
 
 def test_values_of_sixteen_bits_are_scaled(running, tmp_path):
