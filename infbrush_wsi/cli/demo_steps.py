@@ -1,4 +1,4 @@
-"""The stages of `infbrush demo`: data, training, generation, checks, report."""
+"""The stages of `infbrush demo`: shipped models, data, training, generation, checks, report."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infbrush_wsi.cli.console import messages
+from infbrush_wsi.cli.demo_shipped import shipped_images
 from infbrush_wsi.cli.progress import duration
 from infbrush_wsi.cli.rendering import write
 from infbrush_wsi.cli.settings import default_labels
 from infbrush_wsi.cli.train import run_training
 from infbrush_wsi.domain import Box
 from infbrush_wsi.errors import OutputError
+from infbrush_wsi.models.shipped import shipped_models
 from infbrush_wsi.phantom import CLASSES, write_phantom_raster, write_phantom_slide
 from infbrush_wsi.pipelines.infbrush import InfBrushPipeline
 from infbrush_wsi.report.checks import check_store
@@ -78,6 +80,11 @@ class Demo:
             self.out.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise OutputError(f"cannot make the folder {self.out}: {error}") from error
+        shipped: list[Side] = []
+        if shipped_models():
+            with self._stage("images by the models that come with the package"):
+                shipped, checks = shipped_images(self.out / "shipped", self.seed)
+                self.checks += checks
         raster = None
         if not sources:
             with self._stage("phantom slides and raster"):
@@ -88,6 +95,7 @@ class Demo:
             run_training(config, self.out / "model")
         pairs = self._generate(config)
         content = self._content(config, pairs, raster)
+        content.shipped = shipped
         with self._stage("report"):
             write_figure(content, self.out / "report.png")
         content.timings = dict(self.timings)

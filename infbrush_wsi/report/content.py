@@ -86,6 +86,7 @@ class Content:
         notes: paragraphs that say what the pictures show and do not show.
         versions: of libraries and machine.
         raster: if one was made.
+        shipped: images by models that come with the package.
     """
 
     title: str
@@ -97,6 +98,7 @@ class Content:
     notes: list[str]
     versions: dict[str, str]
     raster: Raster | None = field(default=None)
+    shipped: list[Side] = field(default_factory=list)
 
     @property
     def passed(self) -> bool:

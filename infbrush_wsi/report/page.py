@@ -10,7 +10,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from infbrush_wsi.report.content import Check, Content, Pair, Picture, Raster
+from infbrush_wsi.report.content import Check, Content, Pair, Picture, Raster, Side
 from infbrush_wsi.report.figure import loss_picture
 from infbrush_wsi.writers.files import staged_file
 
@@ -59,7 +59,8 @@ def _page(content: Content) -> str:
         f"<h1>{escape(content.title)}</h1>",
         f'<p class="lead">Every generated image on this page is synthetic and not for diagnosis. {state}</p>',
         _definitions(content.summary),
-        "<h2>Real beside generated</h2>",
+        _shipped(content.shipped) if content.shipped else "",
+        "<h2>Real beside generated, by the model that was trained just now</h2>",
         *(_pair(pair) for pair in content.pairs),
         "<h2>What this shows, and what it does not</h2>",
         *(f"<p>{escape(note)}</p>" for note in content.notes),
@@ -77,6 +78,11 @@ def _page(content: Content) -> str:
         f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{STYLE}</style></head>'
         f"<body>{''.join(parts)}</body></html>\n"
     )
+
+
+def _shipped(sides: Iterable[Side]) -> str:
+    pictures = "".join(_figure(s.whole, s.caption) + _figure(s.crop, "full resolution", "crop") for s in sides)
+    return f'<h2>By the models that come with the package</h2><div class="pairs">{pictures}</div>'
 
 
 def _pair(pair: Pair) -> str:

@@ -7,6 +7,7 @@ import json
 import pytest
 
 from infbrush_wsi import open_source
+from infbrush_wsi.models.shipped import shipped_models
 
 
 @pytest.mark.slow
@@ -18,6 +19,8 @@ def test_the_demo_makes_slides_a_model_images_and_a_report(cli, tmp_path):
     result = cli("demo", "--out", out, "--minutes", 0.05, "--size", 160, "--steps", 2)
     assert result.exit_code == 0, result.output
     assert result.stdout.split() == [str(out / "report.html"), str(out / "report.png")]
+    made = sorted(path.name for path in (out / "shipped").iterdir()) if shipped_models() else []
+    assert made == [f"{name}.ome.zarr" for name in shipped_models()]
     stores = sorted(path.name for path in (out / "generated").iterdir())
     assert stores == ["Benign.ome.zarr", "InSitu.ome.zarr", "Invasive.ome.zarr", "Normal.ome.zarr"]
     for name in stores:

@@ -7,6 +7,7 @@ from PIL import Image
 
 from infbrush_wsi import InfBrushPipeline, open_source
 from infbrush_wsi.cli.provenance import record_of
+from infbrush_wsi.models import shipped
 
 
 def test_the_file_holds_what_the_pipeline_renders(generated, model):
@@ -24,6 +25,19 @@ def test_provenance_names_seed_condition_and_model(generated, model):
     assert record["synthetic"] is True
     assert (record["seed"], record["condition"], record["steps"]) == (7, "Benign", 2)
     assert record["weights_sha256"] == InfBrushPipeline.from_pretrained(model).bundle.weights_sha256
+
+
+def test_a_model_that_comes_with_the_package_is_found_by_its_name(cli, model, tmp_path, monkeypatch):
+    monkeypatch.setattr(shipped, "WEIGHTS", model.parent)
+    monkeypatch.chdir(tmp_path)
+    result = cli("generate", model.name, "--out", "slide.ome.zarr", "--size", "48x40", "--steps", "1")
+    assert result.exit_code == 0, result.output
+    with open_source(tmp_path / "slide.ome.zarr") as source:
+        assert source.level_shapes[0] == (40, 48)
+        assert record_of(source)["weights_sha256"] == InfBrushPipeline.from_pretrained(model).bundle.weights_sha256
+    facts = cli("info", model.name, "--json")
+    assert facts.exit_code == 0
+    assert '"Benign"' in facts.stdout
 
 
 def test_version_size_pixel_size_and_thumbnail(cli, model, tmp_path):

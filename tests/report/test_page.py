@@ -54,6 +54,15 @@ def test_the_page_needs_no_other_file_and_holds_the_pictures(content, tmp_path):
     assert page.open == []
 
 
+def test_images_of_shipped_models_come_first(content, tmp_path):
+    side = replace(content.pairs[0].generated, caption="hne-tiny, skin")
+    page = Reader(write_page(replace(content, shipped=[side, side]), tmp_path / "report.html").read_text())
+    assert len(page.images) == 4 * 2 + 2 + 4
+    assert [word for word in page.words if word == "hne-tiny, skin"] == ["hne-tiny, skin"] * 2
+    first = Image.open(io.BytesIO(base64.b64decode(page.images[1].partition(",")[2])))
+    np.testing.assert_array_equal(np.asarray(first), side.crop)
+
+
 def test_text_is_escaped_and_complete(content, tmp_path):
     text = write_page(content, tmp_path / "report.html").read_text(encoding="utf-8")
     assert "<b>" not in text
