@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,10 +22,12 @@ SIDE = 64
 """Pixels of a coarser level that are compared at a time, along a side."""
 LARGEST_FACTOR = 8
 WHOLE_WITHIN = 0.02
-UNLIKE, POOR = 0.0, 0.5
-"""Shares of the variance of a level that the finer one explains: at the first it knows nothing of it."""
+UNLIKE = 0.1
+"""Correlation of a level with the finer one below which it shows something else."""
+POOR = 0.5
+"""Share of the variance of a level that the finer one explains, below which it is worth a warning."""
 FLAT = 1.0
-"""Variance in grey levels below which a level is too even to be compared by shares."""
+"""Variance below which pixels are too even to be compared but by their differences."""
 Values = NDArray[np.float64]
 
 
@@ -39,7 +42,7 @@ def check_chunks(store: OpenedStore) -> Iterator[Finding]:
         found = array.nchunks_initialized * math.prod(array.chunks) // math.prod(unit)
         if found < wanted:
             missing += 1
-            text = f"{level.path} has {found} of {wanted} {name}; the others read as {array.fill_value}"
+            text = f"level {level.path} has {found} of {wanted} {name}; the others read as {array.fill_value}"
             yield Finding(CHUNKS, "error" if _stores_all(store) else "warning", text)
     if not missing:
         yield Finding(CHUNKS, "ok", "all are there")
@@ -64,7 +67,7 @@ def check_decoding(store: OpenedStore) -> Iterator[Finding]:
                 array[region]
             except Exception as error:
                 # Codecs and stores raise errors of many libraries.
-                yield Finding(PIXELS, "error", f"{level.path} cannot be decoded at {corner}: {error}")
+                yield Finding(PIXELS, "error", f"level {level.path} cannot be decoded at {corner}: {error}")
                 return
             count += 1
     yield Finding(PIXELS, "ok", f"all {count} blocks can be decoded")
@@ -79,23 +82,23 @@ def check_pyramid(store: OpenedStore, windows: int, seed: int) -> Iterator[Findi
     for finer, coarser in itertools.pairwise(store.levels):
         factor = round(coarser.scale.x / finer.scale.x)
         if not _whole(finer, coarser, factor):
-            yield Finding(PYRAMID, "warning", f"{coarser.path} is not a whole factor coarser, so it was not compared")
+            yield Finding(PYRAMID, "warning", f"level {coarser.path} is not a whole factor coarser: not compared")
             continue
         try:
-            error, share = _compare(finer, coarser, factor, windows, rng)
+            likeness = _compare(finer, coarser, factor, windows, rng)
         except Exception as problem:
             # As in check_decoding.
-            yield Finding(PIXELS, "error", f"{finer.path} or {coarser.path} cannot be decoded: {problem}")
+            yield Finding(PIXELS, "error", f"level {finer.path} or {coarser.path} cannot be decoded: {problem}")
             return
-        said = f"{coarser.path} differs from the means of {finer.path} by {error:.2g} (root mean square)"
-        if share is not None and share <= UNLIKE:
-            yield Finding(PYRAMID, "error", f"{said}: it is another picture")
-        elif share is not None and share < POOR:
-            yield Finding(PYRAMID, "warning", f"{said}: {100 * share:.0f} % of its variance are explained")
+        said = f"level {coarser.path} differs by {likeness.error:.2g} (root mean square) from the means of {finer.path}"
+        if likeness.unlike:
+            yield Finding(PYRAMID, "error", f"{said}: it shows something else")
+        elif likeness.poor:
+            yield Finding(PYRAMID, "warning", f"{said}, and is like them by {likeness.correlation:.2g} (correlation)")
         else:
-            same.append(f"{coarser.path} {error:.2g}")
+            same.append(f"{likeness.error:.2g} ({coarser.path})")
     if same:
-        yield Finding(PYRAMID, "ok", f"root mean square from the means of the finer level: {', '.join(same)}")
+        yield Finding(PYRAMID, "ok", f"levels differ from the means of finer ones by {', '.join(same)}")
 
 
 def _whole(finer: StoredLevel, coarser: StoredLevel, factor: int) -> bool:
@@ -103,25 +106,47 @@ def _whole(finer: StoredLevel, coarser: StoredLevel, factor: int) -> bool:
     return 2 <= factor <= LARGEST_FACTOR and all(abs(ratio / factor - 1) < WHOLE_WITHIN for ratio in ratios)
 
 
+@dataclass(frozen=True)
+class _Likeness:
+    """How a level compares with the means of the finer one: mean square and variances of both, correlation."""
+
+    square: float
+    variances: tuple[float, float]
+    correlation: float
+
+    @property
+    def error(self) -> float:
+        return math.sqrt(self.square)
+
+    @property
+    def even(self) -> bool:
+        return min(self.variances) < FLAT
+
+    @property
+    def unlike(self) -> bool:
+        return self.square > FLAT if self.even else self.correlation < UNLIKE
+
+    @property
+    def poor(self) -> bool:
+        return not self.even and 1 - self.square / self.variances[0] < POOR
+
+
 def _compare(
     finer: StoredLevel, coarser: StoredLevel, factor: int, windows: int, rng: np.random.Generator
-) -> tuple[float, float | None]:
-    """Root mean square of the difference, and the share of the variance that is explained (None: too even)."""
-    differences, values = [], []
+) -> _Likeness:
+    found, means = [np.zeros(0)], [np.zeros(0)]
     for _ in range(windows):
         box = _window(finer, coarser, factor, rng)
         if box.empty:
-            break
-        found = _read(coarser, box)
+            return _Likeness(0.0, (0.0, 0.0), 1.0)  # not one whole block of finer pixels
         below = Box(factor * box.x0, factor * box.y0, factor * box.w, factor * box.h)
-        means = _read(finer, below).reshape(-1, box.h, factor, box.w, factor).mean(axis=(2, 4))
-        differences.append((found - means).ravel())
-        values.append(found.ravel())
-    if not values:
-        return 0.0, None
-    square = float(np.mean(np.concatenate(differences) ** 2))
-    variance = float(np.var(np.concatenate(values)))
-    return math.sqrt(square), None if variance < FLAT and square < FLAT else 1 - square / max(variance, FLAT)
+        found.append(_read(coarser, box).ravel())
+        means.append(_read(finer, below).reshape(-1, box.h, factor, box.w, factor).mean(axis=(2, 4)).ravel())
+    a, b = np.concatenate(found), np.concatenate(means)
+    variances = float(a.var()), float(b.var())
+    spread = math.sqrt(variances[0] * variances[1])
+    correlation = float(((a - a.mean()) * (b - b.mean())).mean()) / spread if spread > 0 else 0.0
+    return _Likeness(float(np.mean((a - b) ** 2)), variances, correlation)
 
 
 def _window(finer: StoredLevel, coarser: StoredLevel, factor: int, rng: np.random.Generator) -> Box:

@@ -60,11 +60,10 @@ def _of_store(store: OpenedStore, windows: int, decode: bool, seed: int) -> Iter
     yield from found
     if any(finding.check == SIZE and finding.grade == "error" for finding in found):
         return  # nothing else can be measured
-    levels = list(check_levels(store))
-    yield from levels
-    yield from check_chunks(store)
+    whole = [*check_levels(store), *check_chunks(store)]
+    yield from whole
     if decode:
         yield from check_decoding(store)
-    if all(finding.grade != "error" for finding in levels):
+    if all(finding.grade != "error" for finding in whole):  # otherwise levels differ for that reason
         yield from check_pyramid(store, windows, seed)
     yield from check_provenance(store)

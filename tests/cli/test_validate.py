@@ -27,7 +27,7 @@ def test_a_damaged_store_is_not_valid(cli, generated, tmp_path):
     next(path for path in (copy / "0" / "c").rglob("*") if path.is_file()).unlink()
     result = cli("validate", copy)
     assert result.exit_code == 1
-    assert re.search(r"^error\s+chunks\s+0 has \d+ of \d+ chunks", result.stdout, re.MULTILINE)
+    assert re.search(r"^error\s+chunks\s+level 0 has \d+ of \d+ chunks", result.stdout, re.MULTILINE)
     assert result.stdout.splitlines()[-1] == f"{copy}: not valid"
 
 
