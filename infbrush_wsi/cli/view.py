@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import webbrowser
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -14,7 +17,7 @@ from infbrush_wsi.cli.console import examples, messages, notice
 from infbrush_wsi.cli.console import out as results
 from infbrush_wsi.cli.options import band_numbers, numbers
 from infbrush_wsi.cli.options import size as parsed_size
-from infbrush_wsi.errors import ConfigError
+from infbrush_wsi.errors import ConfigError, OutputError
 from infbrush_wsi.models.shipped import model_directory
 
 if TYPE_CHECKING:
@@ -117,14 +120,17 @@ def view(
         shown = [one for thing in things for one in _shown(thing, given, opened)]
         from infbrush_wsi.view.server import ViewServer
 
-        server = opened.enter_context(ViewServer(shown, host=host, port=port, kind=tiles, allow_remote=allow_remote))
+        server = ViewServer(shown, host=host, port=port, kind=tiles, allow_remote=allow_remote)
         if not server.local:
             notice("warning: whoever can reach this machine can look at these images; nobody is asked for a password")
         results().print(f"{server.url}   (Ctrl-C ends it)", soft_wrap=True)
         if browser:
             webbrowser.open(server.url)
         server.serve()
+        idle = server.close()
     messages().print("stopped")
+    if not idle:
+        _end_at_once()
 
 
 def _check(given: Mapping[str, Any]) -> None:
@@ -143,7 +149,7 @@ def _is_model(thing: str) -> bool:
 
 def _shown(thing: str, given: Mapping[str, Any], opened: ExitStack) -> list[Shown]:
     """What the page shows of one argument: an image, or a virtual slide for each class."""
-    return _virtual(thing, given) if _is_model(thing) else [_image(thing, given, opened)]
+    return _virtual(thing, given, opened) if _is_model(thing) else [_image(thing, given, opened)]
 
 
 def _image(thing: str, given: Mapping[str, Any], opened: ExitStack) -> Shown:
@@ -158,13 +164,23 @@ def _image(thing: str, given: Mapping[str, Any], opened: ExitStack) -> Shown:
     return shown(source, provenance=record_of(source))
 
 
-def _virtual(model: str, given: Mapping[str, Any]) -> list[Shown]:
+def _end_at_once() -> NoReturn:
+    """Without tearing down what threads still compute with, for which torch would abort the process."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
+
+
+def _virtual(model: str, given: Mapping[str, Any], opened: ExitStack) -> list[Shown]:
     with messages().status("importing torch"):
         from infbrush_wsi.pipelines.infbrush import InfBrushPipeline
     from infbrush_wsi.view.image import shown
 
     pipe, name = InfBrushPipeline.from_pretrained(model), Path(model).resolve().name
-    common = {key: given[key] for key in ("mpp", "resolution", "workdir")} | {
+    common = {
+        "mpp": given["mpp"],
+        "resolution": given["resolution"],
+        "workdir": opened.enter_context(_scratch(given["workdir"])),
         "size": parsed_size(given["size"] or DEFAULT_SIZE),
         "seed": given["seed"] or 0,
         "num_inference_steps": 20 if given["steps"] is None else given["steps"],
@@ -176,6 +192,16 @@ def _virtual(model: str, given: Mapping[str, Any]) -> list[Shown]:
         canvas = pipe(condition, guidance_scale=1.0 if condition is None else guidance, **common)
         made.append(shown(canvas, title=f"{name}: {canvas.spec.condition or 'no class'}, seed {canvas.spec.seed}"))
     return made
+
+
+def _scratch(workdir: Path | None) -> TemporaryDirectory[str]:
+    """A folder for computed tiles that goes when the page does, also where the process ends at once."""
+    try:
+        if workdir is not None:
+            workdir.mkdir(parents=True, exist_ok=True)
+        return TemporaryDirectory(prefix="infbrush-view-", dir=workdir, ignore_cleanup_errors=True)
+    except OSError as error:
+        raise OutputError(f"cannot make a folder for computed tiles in '{workdir}': {error}") from error
 
 
 def _scale(text: str | None) -> tuple[float, float] | None:

@@ -93,13 +93,18 @@ class ViewServer:
         self._thread.start()
         return self
 
-    def close(self) -> None:
-        """Stop serving; closing twice is harmless."""
+    def close(self) -> bool:
+        """Stop serving; closing twice is harmless.
+
+        Returns:
+            Whether nothing is computed any more. A tile that has begun is waited for, but not for long.
+        """
         if self._thread is not None:
             self._server.shutdown()
             self._thread.join()
             self._thread = None
         self._server.server_close()
+        return self.app.tiles.close()
 
     def __enter__(self) -> Self:
         """Close at the end of the block."""

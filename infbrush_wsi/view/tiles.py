@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import threading
+import time
 from collections.abc import Callable
 
 import numpy as np
@@ -20,6 +21,7 @@ JPEG_QUALITY = 90
 PNG_EFFORT = 1
 """Tiles travel inside one machine: the least effort, which is as exact as the most."""
 KEPT_BYTES = 128 << 20
+CLOSING_SECONDS = 2.0
 
 
 class TileStore:
@@ -36,7 +38,9 @@ class TileStore:
         self._kept: zict.LRU[tuple[str, int, int, int, str], bytes] = zict.LRU(
             kept_bytes, {}, weight=lambda key, value: len(value)
         )
-        self._turns = threading.BoundedSemaphore(at_once or os.cpu_count() or 1)
+        self._at_once = at_once or os.cpu_count() or 1
+        self._turns = threading.BoundedSemaphore(self._at_once)
+        self._closed = False
 
     def get(
         self, key: str, level: int, column: int, row: int, kind: str, wanted: Callable[[], bool] = lambda: True
@@ -52,7 +56,7 @@ class TileStore:
             wanted: asked when the tile's turn comes; where it says no, nothing is made.
 
         Returns:
-            The file's bytes; None if it was not wanted any more.
+            The file's bytes; None if it was not wanted any more, or after `close`.
 
         Raises:
             KeyError: if there is no such image.
@@ -68,11 +72,25 @@ class TileStore:
             kept = self._kept.get(name)
             if kept is not None:
                 return kept
-            if not wanted():
+            if self._closed or not wanted():
                 return None
             made = encode(image.pixels(level, column, row), kind)
             self._kept[name] = made
         return made
+
+    def close(self, seconds: float = CLOSING_SECONDS) -> bool:
+        """Make no more tiles, and wait a little for those that have begun.
+
+        Returns:
+            Whether all of them are finished.
+        """
+        self._closed = True
+        end, held = time.monotonic() + seconds, 0
+        for _ in range(self._at_once):
+            held += self._turns.acquire(timeout=max(0.0, end - time.monotonic()))
+        if held:
+            self._turns.release(held)
+        return held == self._at_once
 
 
 def encode(pixels: NDArray[np.uint8], kind: str) -> bytes:

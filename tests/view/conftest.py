@@ -32,6 +32,7 @@ class Page:
     """A client of a server: requests go over HTTP, their paths untouched."""
 
     url: str
+    server: Any = None
 
     def request(
         self, path: str, method: str = "GET", headers: dict[str, str] | None = None
@@ -78,7 +79,7 @@ def serve() -> Iterator[Callable[..., Page]]:
     def start(things: Any, **options: Any) -> Page:
         server = show(things, **{"port": 0} | options)
         servers.append(server)
-        return Page(server.url)
+        return Page(server.url, server)
 
     yield start
     for server in servers:

@@ -1,10 +1,13 @@
 """`infbrush view`: the real command, a real browser's requests, and what it refuses."""
 
+import contextlib
+import http.client
 import os
 import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -82,6 +85,29 @@ def test_images_and_virtual_slides_are_served_until_it_is_stopped(running, model
     assert time.monotonic() - begun < 10
     assert errors.strip().endswith("stopped")
     assert "Traceback" not in errors
+
+
+def test_it_ends_at_once_and_leaves_nothing_while_tiles_are_computed(running, model, tmp_path):
+    process, page = running(model, "--size", "60000", "--steps", "200", "--workdir", tmp_path / "scratch")
+    (image,) = page.images()
+    assert (image["width"], image["height"]) == (60_000, 60_000)
+    asked = [threading.Thread(target=wait_for, args=(page, f"/tiles/{image['key']}/0/{n}_50.png")) for n in range(4)]
+    for thread in asked:
+        thread.start()
+    time.sleep(1.0)
+    assert all(thread.is_alive() for thread in asked)
+    assert len(list((tmp_path / "scratch").iterdir())) == 1
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=30)
+    assert (process.returncode, errors.strip()) == (0, "stopped")
+    assert list((tmp_path / "scratch").iterdir()) == []
+    for thread in asked:
+        thread.join()
+
+
+def wait_for(page, path):
+    with contextlib.suppress(OSError, http.client.HTTPException):
+        page.request(path)
 
 
 def test_an_exported_picture_of_ours_is_still_marked(running, tmp_path, zarr_store, picture):

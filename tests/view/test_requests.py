@@ -195,6 +195,24 @@ def test_what_nobody_waits_for_any_more_is_not_made(serve, pixels):
     assert [(box.x0, box.y0) for box in source.boxes] == [(0, 0), (0, 511)]
 
 
+def test_a_closed_server_makes_no_more_tiles(serve, pixels):
+    source = Held(pixels)
+    page = serve(source, at_once=2)
+    store = page.server.app.tiles
+    (image,) = page.images()
+    asked = [threading.Thread(target=store.get, args=(image["key"], 0, column, 0, "png")) for column in range(3)]
+    for thread in asked:
+        thread.start()
+    until(lambda: len(source.boxes) == 2)
+    assert store.close(0.1) is False
+    source.going.set()
+    assert store.close(20) is True
+    for thread in asked:
+        thread.join()
+    assert len(source.boxes) == 2
+    assert store.get(image["key"], 0, 0, 1, "png") is None
+
+
 def until(condition):
     end = time.monotonic() + 30
     while not condition():

@@ -58,7 +58,7 @@ function openImage(index) {
     gestureSettingsMouse: { clickToZoom: false, dblClickToZoom: true },
   });
   describe(image);
-  viewer.addHandler("open", () => { goTo(hashView()); drawScale(); });
+  viewer.addHandler("open", () => { loaded(false); goTo(hashView()); drawScale(); });
   viewer.addHandler("open-failed", (event) => say(event.message));
   viewer.addHandler("fully-loaded-change", (event) => loaded(event.fullyLoaded));
   viewer.addHandler("tile-load-failed", () => { state.failed = true; say("a tile cannot be read, see the terminal"); });
@@ -134,7 +134,7 @@ function showPosition(event) {
   const pixel = state.viewer.viewport.viewerElementToImageCoordinates(point);
   const { downsample } = currentView();
   const zoom = downsample >= 1 ? `1:${Number(downsample.toPrecision(3))}` : `${Number((1 / downsample).toPrecision(3))}:1`;
-  byId("position").textContent = `x ${Math.floor(pixel.x)}  y ${Math.floor(pixel.y)}  ${zoom}`;
+  byId("position").textContent = `x ${Math.floor(pixel.x)}, y ${Math.floor(pixel.y)} · ${zoom}`;
 }
 
 function element(name, text) {
