@@ -11,7 +11,7 @@ from typing import Any
 from infbrush_wsi.report.libraries import PACKAGE, Extra, Library, extras, required_libraries
 from infbrush_wsi.report.machine import Folder, Machine, kernel_folder, machine, scratch_folder
 
-NATIVE = ("openslide", "tifffile", "imagecodecs", "rasterio")
+NATIVE = ("torch", "numba", "openslide", "imagecodecs", "rasterio")
 """Modules that load libraries of the system: they can be installed and still not work."""
 
 
@@ -60,7 +60,7 @@ class Installation:
 
 
 def inspect_installation() -> Installation:
-    """Look at this installation; imports torch and numba, and no optional library but those of `NATIVE`."""
+    """Look at this installation; imports the modules of `NATIVE` that are there."""
     from infbrush_wsi.sources.registry import readers
 
     return Installation(

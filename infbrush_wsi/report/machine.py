@@ -66,24 +66,34 @@ class Folder:
 def machine() -> Machine:
     """Look at this machine; imports torch."""
     import psutil
-    import torch
-
-    from infbrush_wsi.operators import triton_support
 
     memory = psutil.virtual_memory()
     limit = _container_limit() or int(memory.total)
-    found = range(torch.cuda.device_count()) if torch.cuda.is_available() else ()
-    gpus = tuple(Gpu(torch.cuda.get_device_name(k), int(torch.cuda.mem_get_info(k)[1])) for k in found)
-    built = torch.version.cuda or torch.version.hip
+    gpus, no_gpu, kernels = _devices()
     return Machine(
         system=f"{platform.system()} {platform.release()}, {platform.machine()}",
         cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
         memory=min(limit, int(memory.total)),
         free=min(limit, int(memory.available)),
         gpus=gpus,
-        no_gpu="" if gpus else ("torch finds no GPU" if built else f"torch {torch.__version__} is built for CPUs"),
-        kernels=triton_support.available()[1],
+        no_gpu=no_gpu,
+        kernels=kernels,
     )
+
+
+def _devices() -> tuple[tuple[Gpu, ...], str, str]:
+    """CUDA devices, why there are none, and whether kernels run on them."""
+    try:
+        import torch
+
+        from infbrush_wsi.operators import triton_support
+    except (ImportError, OSError) as error:
+        return (), f"torch cannot be imported: {error}", "unknown"
+    found = range(torch.cuda.device_count()) if torch.cuda.is_available() else ()
+    gpus = tuple(Gpu(torch.cuda.get_device_name(k), int(torch.cuda.mem_get_info(k)[1])) for k in found)
+    built = torch.version.cuda or torch.version.hip
+    none = "torch finds no GPU" if built else f"torch {torch.__version__} is built for CPUs"
+    return gpus, "" if gpus else none, triton_support.available()[1]
 
 
 def kernel_folder() -> Folder:
@@ -94,6 +104,8 @@ def kernel_folder() -> Folder:
         path = str(_noise_kernels.white_block.stats.cache_path)  # type: ignore[attr-defined]
     except RuntimeError as error:  # numba finds no folder at all
         return Folder("", f"{error}; set NUMBA_CACHE_DIR to a folder that can be written", 0)
+    except (ImportError, OSError) as error:
+        return Folder("", f"numba cannot be imported: {error}", 0)
     return _folder(Path(path), "set NUMBA_CACHE_DIR to a folder that can be written")
 
 

@@ -103,8 +103,9 @@ def test_folders_that_cannot_be_written_are_a_problem(tmp_path, monkeypatch):
 
 
 def test_what_is_wrong_is_said_and_makes_the_call_fail(command, environment, tmp_path):
-    """An installation that lacks a library, has one that is too old, and an OpenSlide without its C library."""
-    (tmp_path / "openslide.py").write_text("raise OSError('libopenslide.so.1: cannot open shared object file')\n")
+    """An installation that lacks a library, has one that is too old, and two whose C libraries are not found."""
+    for module, library in (("openslide", "libopenslide.so.1"), ("torch", "libcudart.so.12")):
+        (tmp_path / f"{module}.py").write_text(f"raise OSError('{library}: cannot open shared object file')\n")
     facts = tmp_path / "infbrush_wsi-0.1.0.dist-info"
     facts.mkdir()
     needs = ["no-such-library>=1.0", "torch>=999", "zarr>=3", "no-such-reader ; extra == 'wsi'"]
@@ -116,8 +117,10 @@ def test_what_is_wrong_is_said_and_makes_the_call_fail(command, environment, tmp
     assert [line for line in done.stdout.splitlines() if line.startswith("problem: ")] == [
         "problem: no-such-library is not installed",
         f"problem: torch {metadata.version('torch')} is installed, >=999 is needed",
+        "problem: torch is installed and cannot be imported: libcudart.so.12: cannot open shared object file",
         "problem: openslide is installed and cannot be imported: libopenslide.so.1: cannot open shared object file",
     ]
     assert "no-such-reader missing: pip install 'infbrush-wsi[wsi]'" in done.stdout  # optional, so no problem
+    assert "none: torch cannot be imported" in done.stdout
     assert "Everything that is needed" not in done.stdout
     assert "Traceback" not in done.stderr
