@@ -152,6 +152,10 @@ def test_a_raster_canvas_becomes_a_geotiff_by_rioxarray(raster, levels, tmp_path
         assert file.transform == raster.lattice.transform
         assert file.descriptions == ("Red", "Green", "Blue", "NIR")
         np.testing.assert_array_equal(file.read().transpose(1, 2, 0), levels(raster)[0])
+    canvas_dataset(raster).image.isel(x=slice(100, 150), y=slice(20, 60)).rio.to_raster(tmp_path / "window.tif")
+    with rasterio.open(tmp_path / "window.tif") as file:
+        assert file.bounds == (500_100, 4_420_000 - 60, 500_150, 4_420_000 - 20)
+        np.testing.assert_array_equal(file.read().transpose(1, 2, 0), levels(raster)[0][20:60, 100:150])
 
 
 def test_a_canvas_is_lazy(make_pipeline, levels):

@@ -1,0 +1,57 @@
+"""Run in a process of its own with a display: napari opens a store and the sample; what it shows goes into an .npz.
+
+Arguments: store, result, picture of the window.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import napari
+import numpy as np
+from PIL import Image
+from qtpy.QtWidgets import QApplication
+
+from infbrush_wsi.plugins.napari import sample
+
+NAME = "infbrush-wsi"
+
+
+def look(viewer: napari.Viewer, y: float, x: float) -> np.ndarray:
+    """The window at one screen pixel for each pixel of 0.5 µm, with (y, x) micrometres in its middle."""
+    viewer.camera.center = (y, x)
+    viewer.camera.zoom = 2.0
+    QApplication.processEvents()
+    return viewer.screenshot(flash=False)
+
+
+def show_store(viewer: napari.Viewer, store: str) -> dict[str, np.ndarray]:
+    """The middle of a store of 128 x 90 pixels without its labels and with them."""
+    layers = viewer.open(store, plugin=NAME)
+    labels = next(layer for layer in layers if type(layer).__name__ == "Labels")
+    labels.visible = False
+    plain = look(viewer, 22.5, 32.0)
+    labels.visible = True
+    return {"plain": plain, "painted": look(viewer, 22.5, 32.0)}
+
+
+def show_sample(viewer: napari.Viewer) -> dict[str, np.ndarray]:
+    """The middle of the sample."""
+    sample.SIDE, sample.STEPS = 400, 1
+    viewer.layers.clear()
+    viewer.open_sample(NAME, "generated_slide")
+    return {"sample": look(viewer, 100.0, 100.0)}
+
+
+def main() -> None:
+    store, result, picture = sys.argv[1:]
+    viewer = napari.Viewer()
+    found = show_store(viewer, store) | show_sample(viewer)
+    viewer.scale_bar.visible = True
+    Image.fromarray(viewer.screenshot(canvas_only=False, flash=False)).save(picture)
+    np.savez(result, **found)
+    viewer.close()
+
+
+if __name__ == "__main__":
+    main()
