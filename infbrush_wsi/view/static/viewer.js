@@ -50,6 +50,7 @@ function openImage(index) {
     showNavigator: Math.max(image.width, image.height) >= NAVIGATOR_FROM,
     navigatorPosition: "TOP_RIGHT",
     navigatorSizeRatio: 0.15,
+    navigatorBackground: "#d9dde2",
     maxZoomPixelRatio: 16,
     visibilityRatio: 0.3,
     imageLoaderLimit: 6,
@@ -57,6 +58,8 @@ function openImage(index) {
     animationTime: 0.4,
     gestureSettingsMouse: { clickToZoom: false, dblClickToZoom: true },
   });
+  // The small overview is a viewer of its own and would give up after half a minute.
+  if (viewer.navigator) viewer.navigator.imageLoader.timeout = TIMEOUT;
   describe(image);
   viewer.addHandler("open", () => { loaded(false); goTo(hashView()); drawScale(); });
   viewer.addHandler("open-failed", (event) => say(event.message));
