@@ -60,6 +60,7 @@ def test_its_engine_reads_our_stores_as_lazy_levels(engine, slide, levels, writt
     assert kind == "image"
     assert settings["rgb"]
     assert settings["scale"] == (0.5, 0.5)
+    assert settings["translate"] == (0.25, 0.25)
     assert settings["units"] == ("micrometer", "micrometer")
     assert settings["metadata"]["infbrush_wsi"]["seed"] == 3
     for level, pixels in zip(data, levels(slide), strict=True):
@@ -86,7 +87,7 @@ def test_a_layout_is_a_layer_of_labels_in_its_place(painted):
     left = values[:, 0] == tumour
     assert left.all()
     edge = corner + scale * int((values[0] == tumour).sum())
-    assert edge == pytest.approx(32 - 0.25, abs=scale)  # 64 pixels; layers place the centre of the first pixel at 0
+    assert (corner, edge) == (0.0, 32.0)
     assert settings["colormap"][tumour][3] == 1.0
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from infbrush_wsi.domain import Lattice
@@ -64,7 +63,7 @@ def _data(levels: list[Any]) -> Any:
 
 
 def placement(lattice: Lattice) -> dict[str, Any]:
-    """Pixel size, place and unit of a layer, (y, x).
+    """Pixel size, place of the first pixel's centre, and unit of a layer, (y, x).
 
     napari's y runs down the screen, as a slide's does. A raster's runs up: it is shown from zero, with north at the
     top, and its place stands in the metadata.
@@ -73,7 +72,8 @@ def placement(lattice: Lattice) -> dict[str, Any]:
     spacing = lattice.spacing
     upright = t.a > 0 and t.e > 0 and not (t.b or t.d)
     corner = (t.f, t.c) if upright else (0.0, 0.0)
-    return {"scale": (spacing.y, spacing.x), "translate": corner, "units": (lattice.unit, lattice.unit)}
+    centre = (corner[0] + spacing.y / 2, corner[1] + spacing.x / 2)
+    return {"scale": (spacing.y, spacing.x), "translate": centre, "units": (lattice.unit, lattice.unit)}
 
 
 def label_layers(store: str | os.PathLike[str]) -> list[LayerData]:
@@ -84,31 +84,41 @@ def label_layers(store: str | os.PathLike[str]) -> list[LayerData]:
     if "labels" not in root:
         return []
     labels = root["labels"]
-    found = labels.attrs.asdict()
-    return [_label_layer(Path(store), labels[name], name) for name in found.get("ome", found).get("labels", ())]
+    place = placement(pyramid_of(store).lattices[0])
+    image_shift = _scale_and_shift(_ome(root)["multiscales"][0])[1][-2:]
+    first = [shown - stored for shown, stored in zip(place["translate"], image_shift, strict=True)]
+    return [_label_layer(labels[name], name, first, place["units"]) for name in _ome(labels).get("labels", ())]
 
 
-def _label_layer(store: Path, group: Any, name: str) -> LayerData:
+def _ome(group: Any) -> Any:
+    attributes = group.attrs.asdict()
+    return attributes.get("ome", attributes)
+
+
+def _scale_and_shift(multiscale: Any) -> tuple[list[float], list[float]]:
+    scale, shift = multiscale["datasets"][0]["coordinateTransformations"]
+    return scale["scale"], shift["translation"]
+
+
+def _label_layer(group: Any, name: str, first: list[float], units: tuple[str, str]) -> LayerData:
+    """A label image; `first` is added to the place that the store gives it, in the frame of its image."""
     import dask.array as da
 
-    attributes = group.attrs.asdict()
-    ome = attributes.get("ome", attributes)
+    ome = _ome(group)
     multiscale, label = ome["multiscales"][0], ome["image-label"]
     levels = [da.from_zarr(group[dataset["path"]]) for dataset in multiscale["datasets"]]
-    scale, shift = multiscale["datasets"][0]["coordinateTransformations"]
-    units = tuple(axis.get("unit", "pixel") for axis in multiscale["axes"])
+    scale, shift = _scale_and_shift(multiscale)
     classes = {entry["label-value"]: entry["class"] for entry in label.get("properties", ())}
     colours: dict[int | None, Any] = {None: (0.0, 0.0, 0.0, 0.0), 0: (0.0, 0.0, 0.0, 0.0)}
     colours |= {entry["label-value"]: [part / 255 for part in entry["rgba"]] for entry in label.get("colors", ())}
     settings = {
         "name": name,
         "multiscale": len(levels) > 1,
-        "scale": tuple(scale["scale"]),
-        "translate": tuple(shift["translation"]),
+        "scale": tuple(scale),
+        "translate": tuple(stored + more for stored, more in zip(shift, first, strict=True)),
         "units": units,
         "colormap": colours,
         "features": {"index": list(classes), "class": list(classes.values())},
         "opacity": 0.4,
-        "metadata": {"store": str(store)},
     }
     return _data(levels), settings, "labels"
