@@ -145,8 +145,9 @@ def test_its_window_shows_the_pixels_of_stores_and_virtual_slides(painted, make_
     script = Path(__file__).with_name("_napari_window.py")
     result, picture = tmp_path / "found.npz", Path(os.environ.get("INFBRUSH_SCREENSHOT") or tmp_path / "window.png")
     subprocess.run(
-        [*wrapper, sys.executable, str(script), str(painted), str(result), str(picture)],
-        check=True, timeout=240, env=os.environ | {"INFBRUSH_MODEL": str(tmp_path / "model")},
+        # The limit is inside of xvfb-run, which then ends its display too.
+        [*wrapper, "timeout", "240", sys.executable, str(script), str(painted), str(result), str(picture)],
+        check=True, env=os.environ | {"INFBRUSH_MODEL": str(tmp_path / "model")},
     )  # fmt: skip
     found = np.load(result)
     assert is_shown(found["plain"], open_source(painted).read_region((0, 0), 0, (128, 90)))

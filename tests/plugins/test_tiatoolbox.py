@@ -199,8 +199,9 @@ def test_registered_it_opens_stores_by_path(slide, levels, written, version, lay
     assert WSIReader.try_ngff is original
 
 
-@pytest.mark.parametrize("kind", ["store", "canvas"])
-def test_an_engine_predicts_on_stores_and_canvases(slide, written, tmp_path, kind):
+@pytest.mark.parametrize(("kind", "workers"), [("store", 0), ("store", 2), ("canvas", 0)])
+def test_an_engine_predicts_on_stores_and_canvases(slide, levels, written, tmp_path, kind, workers):
+    import torch
     import zarr
     from tiatoolbox.models.architecture.vanilla import CNNModel
     from tiatoolbox.models.engine.io_config import IOPatchPredictorConfig
@@ -212,17 +213,23 @@ def test_an_engine_predicts_on_stores_and_canvases(slide, written, tmp_path, kin
     config = IOPatchPredictorConfig(
         input_resolutions=[{"units": "mpp", "resolution": 0.5}], patch_input_shape=[64, 64], stride_shape=[64, 64]
     )
+    model = CNNModel("resnet18", num_classes=4)
     with registered():
-        engine = PatchPredictor(model=CNNModel("resnet18", num_classes=4), num_workers=0, verbose=False)
+        engine = PatchPredictor(model=model, num_workers=workers, verbose=False)
         made = engine.run(
             [reader], patch_mode=False, ioconfig=config, save_dir=tmp_path / "out", device="cpu",
-            auto_get_mask=False, output_type="zarr",
+            auto_get_mask=False, output_type="zarr", return_probabilities=True,
         )  # fmt: skip
     (store,) = made.values()
     found = zarr.open_group(str(store), mode="r")
     places = found["coordinates"][:]
     assert len(places) == len(found["predictions"][:]) == 30
     assert places.max(axis=0).tolist() == [576, 128, 640, 192]
+    padded = np.full((192, 640, 3), 255, np.uint8)
+    padded[:141, :613] = levels(slide)[0]
+    patches = np.stack([padded[y0:y1, x0:x1] for x0, y0, x1, y1 in places])
+    wanted = model.infer_batch(model, torch.from_numpy(patches), device="cpu")
+    np.testing.assert_allclose(found["probabilities"][:], wanted, atol=1e-4)
 
 
 def test_a_slide_through_tiatoolbox_is_the_slide(tmp_path):
