@@ -87,6 +87,7 @@ def test_images_and_virtual_slides_are_served_until_it_is_stopped(running, model
     assert "Traceback" not in errors
 
 
+@pytest.mark.slow
 def test_it_ends_at_once_and_leaves_nothing_while_tiles_are_computed(running, model, tmp_path):
     process, page = running(model, "--size", "60000", "--steps", "200", "--workdir", tmp_path / "scratch")
     (image,) = page.images()
