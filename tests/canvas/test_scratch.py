@@ -146,9 +146,10 @@ def test_a_folder_that_cannot_be_made_is_an_output_error(make_canvas, tmp_path):
 
 
 MEMORY = """
-import resource, sys
+import sys
 sys.path.insert(0, sys.argv[1])
 from conftest import small_denoiser, small_info
+from peak import peak_mib
 from infbrush_wsi.models.bundle import ModelBundle
 from infbrush_wsi.pipelines.infbrush import InfBrushPipeline
 denoiser = small_denoiser(grid_pitch=16.0)  # a coarse grid: its U-Net rightly grows with the canvas
@@ -158,7 +159,7 @@ def peak(side):
     make = canvas.reader._engine
     canvas.reader._engine = lambda folder: make(folder, keep_bytes=int(sys.argv[2]))
     canvas.render()
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return peak_mib()
 peak(256)
 print(peak(256), peak(1024))
 """
