@@ -9,7 +9,7 @@ DEMO_OUT ?= demo_out
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help venv test test-slow lint demo bench clean distclean
+.PHONY: help venv test test-slow lint demo docs bench clean distclean
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
@@ -41,6 +41,9 @@ lint: $(STAMP)  ## Check style, types and the direction of imports
 
 demo: $(STAMP)  ## Train the tiny model on a small slide, generate and report, in demo_out
 	$(BIN)/infbrush demo --out $(DEMO_OUT)
+
+docs: $(STAMP)  ## Build the documentation in build/site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 bench: $(STAMP)  ## Run the benchmarks; tables on the screen, JSON in benchmarks/results
 	@for script in noise sparse_conv denoiser train_step loader sampling canvas floors plot; do echo "== $$script"; $(BIN)/python benchmarks/$$script.py || exit 1; done
