@@ -76,7 +76,8 @@ def main() -> None:
 def _jobs(options: Any) -> list[Job]:
     found: list[Job] = [(kind, "floor", 0, "") for kind in options.kinds]
     found += [
-        (kind, arm, seed, "") for seed, kind, arm in itertools.product(options.seeds, options.kinds, ("published", "ours"))
+        (kind, arm, seed, "")
+        for seed, kind, arm in itertools.product(options.seeds, options.kinds, ("published", "ours"))
     ]
     if options.changes:
         found += [("hne", arm, options.seeds[0], "") for arm in arms.CHANGES]
