@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 EPILOG = examples(
     "infbrush view out.ome.zarr slide.svs",
-    "infbrush view hne-tiny --size 100000 --seed 7   (a virtual slide: computed where you look)",
+    "infbrush view model --size 100000 --seed 7   (a virtual slide: computed where you look)",
     "infbrush view model --condition Normal --condition Invasive --seed 7   (one slide for each class)",
     "infbrush view map.tif --bands 4,1,2 --browser",
     "infbrush view stack.tif --scale 0,4095   (16-bit values)",
@@ -37,7 +37,7 @@ OF_MODELS = ("condition", "size", "seed", "mpp", "resolution", "steps", "guidanc
 
 Things = Annotated[
     list[str],
-    typer.Argument(help="Slides, rasters, images, OME-Zarr (or URLs of them), and models: directories or hne-tiny.",
+    typer.Argument(help="Slides, rasters, images, OME-Zarr (or URLs of them), and model directories.",
                    metavar="OUT..."),
 ]  # fmt: skip
 Conditions = Annotated[
