@@ -61,7 +61,8 @@ class OmeZarrSource(Source):
             arrays = [_array(group, path, dataset) for dataset in datasets]
             shapes = [array.shape for array in arrays]
             check_planes(shapes, axes, path)
-            base = _base(group, datasets[0], Shape(shapes[0][axes.y], shapes[0][axes.x]), options, path)
+            shape = Shape(shapes[0][axes.y], shapes[0][axes.x])
+            base = _base(group, datasets[0], shape, options, path) or _recorded(provenance, shape, options)
             levels = levels_of_multiscale(multiscale, axes, shapes, base)
             names = _names(omero, axes.channels(shapes[0]))
         except (KeyError, TypeError, IndexError, ValueError, AttributeError) as error:
@@ -171,7 +172,7 @@ def _names(omero: Mapping[str, Any], channels: int) -> tuple[str, ...]:
 
 
 def _base(group: Any, dataset: str, shape: Shape, options: OpenOptions, path: str) -> Lattice | None:
-    """Level 0 as the caller or a CRS gives it; None leaves it to OME's metadata."""
+    """Level 0 as the caller or a CRS gives it; None leaves it to what our writer recorded, or to OME's metadata."""
     folder = dataset.rpartition("/")[0]
     located = _crs_attributes(group, f"{folder}/{CRS_ARRAY}" if folder else CRS_ARRAY)
     if options.mpp is not None:
@@ -183,6 +184,14 @@ def _base(group: Any, dataset: str, shape: Shape, options: OpenOptions, path: st
     x0, a, b, y0, d, e = (float(value) for value in str(located["GeoTransform"]).split())
     crs = str(located.get("crs_wkt") or located.get("spatial_ref"))
     return Lattice(shape, Affine(a, b, x0, d, e, y0), _unit(crs), crs)
+
+
+def _recorded(provenance: Mapping[str, Any], shape: Shape, options: OpenOptions) -> Lattice | None:
+    """Level 0 as it was when a store of ours was written: OME's metadata hold no CRS, and no corner of a raster."""
+    record = provenance.get("provenance", {}).get("lattice")
+    if record is None or options.mpp is not None:
+        return None
+    return Lattice(shape, Affine(*record["transform"]), record["unit"], record["crs"])
 
 
 def _crs_attributes(group: Any, name: str) -> Mapping[str, Any]:

@@ -5,14 +5,16 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import dask.array as da
 import numpy as np
 import pytest
 import zarr
 from affine import Affine
 
-from infbrush_wsi.domain import Box
+from infbrush_wsi.domain import Box, Lattice, Shape
 from infbrush_wsi.errors import CorruptSourceError, SourceNotFoundError, UnsupportedSourceError
 from infbrush_wsi.sources import open_source
+from infbrush_wsi.writers import write_ome_zarr
 
 AXES = {"c": {"name": "c", "type": "channel"}}
 AXES |= {n: {"name": n, "type": "space", "unit": "micrometer"} for n in "zyx"} | {"t": {"name": "t", "type": "time"}}
@@ -230,3 +232,25 @@ def test_fingerprints_follow_the_pixels(tmp_path: Path, levels: list[Any]) -> No
     moved = shutil.copytree(tmp_path / "a.zarr", tmp_path / "elsewhere.zarr")
     other = open_source(write(tmp_path / "b.zarr", [255 - level for level in levels]))
     assert open_source(moved).fingerprint == first.fingerprint != other.fingerprint
+
+
+@pytest.mark.parametrize("layout", ["flat", "nested"])
+@pytest.mark.parametrize(
+    "lattice",
+    [
+        Lattice.regular(Shape(64, 48), 0.5),
+        Lattice(Shape(64, 48), Affine.translation(10.0, 20.0) @ Affine.scale(0.5, 0.25), "micrometer"),
+        Lattice(Shape(64, 48), Affine.translation(6e5, 4.5e6) @ Affine.scale(2.0, -2.0), "meter", "EPSG:26914"),
+    ],
+)
+def test_a_store_of_ours_lies_where_it_was_written(tmp_path: Path, lattice: Lattice, layout: str) -> None:
+    pixels = da.zeros((64, 48, 3), np.uint8)
+    path = write_ome_zarr([pixels], tmp_path / "x.ome.zarr", lattice=lattice, name="x", chunk=32, layout=layout)
+    with open_source(path) as source:
+        assert source.lattice.transform.almost_equals(lattice.transform, 1e-9)
+        assert source.lattice.unit == lattice.unit
+        assert (source.lattice.crs is None) == (lattice.crs is None)
+        for level in source.levels:
+            corner, end = level.lattice.transform @ (0.0, 0.0), level.lattice.transform @ (48 / level.downsample, 0.0)
+            assert corner == pytest.approx(lattice.transform @ (0.0, 0.0))
+            assert end == pytest.approx(lattice.transform @ (48.0, 0.0))
