@@ -244,7 +244,7 @@ def test_fingerprints_follow_the_pixels(tmp_path: Path, levels: list[Any]) -> No
     ],
 )
 def test_a_store_of_ours_lies_where_it_was_written(tmp_path: Path, lattice: Lattice, layout: str) -> None:
-    pixels = da.zeros((64, 48, 3), np.uint8)
+    pixels = da.zeros((64, 48, 3), dtype=np.uint8)
     path = write_ome_zarr([pixels], tmp_path / "x.ome.zarr", lattice=lattice, name="x", chunk=32, layout=layout)
     with open_source(path) as source:
         assert source.lattice.transform.almost_equals(lattice.transform, 1e-9)
