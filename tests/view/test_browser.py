@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -55,9 +55,13 @@ def look(chromium: Any) -> Any:
 
 
 def ready(driver: Any) -> None:
+    until(driver, lambda d: d.execute_script("return document.body.dataset.state") == "ready")
+
+
+def until(driver: Any, condition: Callable[[Any], bool]) -> None:
     from selenium.webdriver.support.wait import WebDriverWait
 
-    WebDriverWait(driver, SECONDS).until(lambda d: d.execute_script("return document.body.dataset.state") == "ready")
+    WebDriverWait(driver, SECONDS).until(condition)
 
 
 def text(driver: Any, name: str) -> str:
@@ -108,8 +112,8 @@ def test_the_whole_image_is_shown_first_and_zooming_goes_to_its_finest_level(ser
     for _ in range(2):
         driver.find_element("id", "zoom-in").click()
     driver.find_element("id", "one").click()
+    until(driver, lambda d: d.execute_script("return location.hash").endswith("/1.000"))
     ready(driver)
-    assert driver.execute_script("return location.hash").endswith("/1.000")
     asked = driver.execute_script("return performance.getEntriesByType('resource').map(e => e.name)")
     assert any("/0/1_0.png" in name for name in asked)
 
@@ -154,8 +158,6 @@ def test_the_scale_bar_is_as_long_as_it_says(serve, look, zarr_store):
 
 
 def test_a_tile_that_cannot_be_read_is_told_on_the_page(serve, chromium, zarr_store, tmp_path):
-    from selenium.webdriver.support.wait import WebDriverWait
-
     broken = tmp_path / "broken.ome.zarr"
     shutil.copytree(zarr_store, broken)
     with open_source(broken) as source:
@@ -164,7 +166,7 @@ def test_a_tile_that_cannot_be_read_is_told_on_the_page(serve, chromium, zarr_st
             chunk.write_bytes(b"not what it was")
         chromium.get("about:blank")
         chromium.get(page.url)
-        WebDriverWait(chromium, SECONDS).until(lambda d: "cannot be read" in text(d, "doing"))
+        until(chromium, lambda d: "cannot be read" in text(d, "doing"))
 
 
 def test_names_of_files_are_text_and_never_markup(serve, look, pixels):
