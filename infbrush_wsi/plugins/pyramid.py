@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-from affine import Affine
 from numpy.typing import NDArray
 
 from infbrush_wsi.domain import MICROMETERS_PER_UNIT, Lattice
-from infbrush_wsi.errors import ConfigError, CorruptSourceError, RegionError
-from infbrush_wsi.sources.base import Source, levels_of
+from infbrush_wsi.errors import ConfigError, RegionError
+from infbrush_wsi.sources.base import Source
 from infbrush_wsi.sources.registry import open_source
 
 if TYPE_CHECKING:
@@ -176,7 +175,7 @@ def _of_source(source: Source) -> Pyramid:
     power = source.metadata.get("objective_power")
     return Pyramid(
         name=str(source.metadata.get("name") or Path(source.path).name),
-        lattices=_lattices(source),
+        lattices=tuple(level.lattice for level in source.levels),
         downsamples=tuple(level.downsample for level in source.levels),
         pixels=tuple(SourceLevel(source, level) for level in range(source.level_count)),
         channel_names=source.channel_names,
@@ -184,28 +183,6 @@ def _of_source(source: Source) -> Pyramid:
         objective_power=None if power is None else float(power),
         path=source.path,
     )
-
-
-def _lattices(source: Source) -> tuple[Lattice, ...]:
-    recorded = _recorded(source)
-    if recorded is None:
-        return tuple(level.lattice for level in source.levels)
-    shapes = [level.lattice.shape for level in source.levels]
-    return tuple(level.lattice for level in levels_of(recorded, shapes, [level.downsample for level in source.levels]))
-
-
-def _recorded(source: Source) -> Lattice | None:
-    """Level 0 as the writer of a store of ours recorded it; None for anything else, and where the caller knows better.
-
-    OME's own metadata cannot carry a CRS, nor the corner of the pixels of a raster.
-    """
-    record = (source.metadata.get("provenance") or {}).get("lattice")
-    if record is None or source.options.mpp is not None:
-        return None
-    try:
-        return Lattice(source.lattice.shape, Affine(*record["transform"]), record["unit"], record["crs"])
-    except (KeyError, TypeError) as error:
-        raise CorruptSourceError(f"{source.path} says in a damaged way where its pixels are: {record!r}") from error
 
 
 def _of_canvas(canvas: Canvas) -> Pyramid:

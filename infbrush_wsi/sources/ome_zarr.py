@@ -62,7 +62,7 @@ class OmeZarrSource(Source):
             shapes = [array.shape for array in arrays]
             check_planes(shapes, axes, path)
             shape = Shape(shapes[0][axes.y], shapes[0][axes.x])
-            base = _base(group, datasets[0], shape, options, path) or _recorded(provenance, shape, options)
+            base = _base(group, datasets[0], shape, options, path) or _recorded(provenance, shape, options, path)
             levels = levels_of_multiscale(multiscale, axes, shapes, base)
             names = _names(omero, axes.channels(shapes[0]))
         except (KeyError, TypeError, IndexError, ValueError, AttributeError) as error:
@@ -186,12 +186,15 @@ def _base(group: Any, dataset: str, shape: Shape, options: OpenOptions, path: st
     return Lattice(shape, Affine(a, b, x0, d, e, y0), _unit(crs), crs)
 
 
-def _recorded(provenance: Mapping[str, Any], shape: Shape, options: OpenOptions) -> Lattice | None:
+def _recorded(provenance: Mapping[str, Any], shape: Shape, options: OpenOptions, path: str) -> Lattice | None:
     """Level 0 as it was when a store of ours was written: OME's metadata hold no CRS, and no corner of a raster."""
     record = provenance.get("provenance", {}).get("lattice")
     if record is None or options.mpp is not None:
         return None
-    return Lattice(shape, Affine(*record["transform"]), record["unit"], record["crs"])
+    try:
+        return Lattice(shape, Affine(*record["transform"]), record["unit"], record["crs"])
+    except (KeyError, TypeError) as error:
+        raise CorruptSourceError(f"{path} says in a damaged way where its pixels are: {record!r}") from error
 
 
 def _crs_attributes(group: Any, name: str) -> Mapping[str, Any]:

@@ -36,24 +36,41 @@ def write_spatial_variables(root: zarr.Group, store: StoreLayout, number: int, l
         MissingExtraError: if there is a CRS and pyproj is not installed.
     """
     t, group = lattice.transform, str(number)
-    crs = None if lattice.crs is None else _parse(lattice.crs)
+    crs = None if lattice.crs is None else parse_crs(lattice.crs, "write a coordinate reference system")
     if t.b == 0 and t.d == 0:
         x = t.c + t.a * centres(0, lattice.shape.w)
         y = t.f + t.e * centres(0, lattice.shape.h)
         for name, values in (("x", x), ("y", y)):
-            attributes = _axis_attributes(name, lattice.unit, crs)
+            attributes = axis_attributes(name, lattice.unit, crs)
             create_variable(root, store, f"{group}/{name}", values, (name,), attributes)
     if crs is not None:
-        # GDAL's order: corner x, a, b, corner y, d, e.
-        geotransform = " ".join(repr(float(value)) for value in (t.c, t.a, t.b, t.f, t.d, t.e))
-        wkt = crs.to_wkt()
-        attributes = {**crs.to_cf(), "crs_wkt": wkt, "spatial_ref": wkt, "GeoTransform": geotransform}
+        attributes = grid_mapping(lattice, crs)
         create_variable(root, store, f"{group}/{GRID_MAPPING}", np.zeros((), np.int64), (), attributes)
 
 
-def _parse(crs: str) -> Any:
-    """The pyproj CRS of a WKT or authority string."""
-    pyproj = require("pyproj", extra="geo", purpose="write a coordinate reference system")
+def grid_mapping(lattice: Lattice, crs: Any) -> dict[str, Any]:
+    """Attributes of spatial_ref: the lattice's GeoTransform and, if it is not None, a pyproj CRS."""
+    t = lattice.transform
+    # GDAL's order: corner x, a, b, corner y, d, e.
+    place = {"GeoTransform": " ".join(repr(float(value)) for value in (t.c, t.a, t.b, t.f, t.d, t.e))}
+    if crs is None:
+        return place
+    wkt = crs.to_wkt()
+    return {**crs.to_cf(), "crs_wkt": wkt, "spatial_ref": wkt, **place}
+
+
+def parse_crs(crs: str, purpose: str) -> Any:
+    """The pyproj CRS of a WKT or authority string.
+
+    Args:
+        crs: as a lattice has it.
+        purpose: what pyproj is needed for, for the error that it is missing.
+
+    Raises:
+        ConfigError: if the CRS is not known.
+        MissingExtraError: if pyproj is not installed.
+    """
+    pyproj = require("pyproj", extra="geo", purpose=purpose)
     try:
         return pyproj.CRS.from_user_input(crs)
     except pyproj.exceptions.CRSError as error:
@@ -63,7 +80,8 @@ def _parse(crs: str) -> Any:
         ) from error
 
 
-def _axis_attributes(name: str, unit: str, crs: Any) -> dict[str, str]:
+def axis_attributes(name: str, unit: str, crs: Any) -> dict[str, str]:
+    """Attributes of the variable x or y: those that a pyproj CRS has for its axis, else the axis and the unit."""
     letter = name.upper()
     if crs is not None:
         for axis in crs.cs_to_cf():

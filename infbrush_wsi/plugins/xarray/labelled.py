@@ -12,7 +12,8 @@ from xarray.backends import BackendArray
 from xarray.core import indexing
 
 from infbrush_wsi.plugins.pyramid import Pixels, Pyramid
-from infbrush_wsi.plugins.xarray.place import GRID_MAPPING, coordinates
+from infbrush_wsi.plugins.xarray.place import coordinates
+from infbrush_wsi.writers.spatial import GRID_MAPPING
 
 DIMENSIONS = ("band", "y", "x")
 """As rioxarray wants them, and as OME-Zarr stores them."""
