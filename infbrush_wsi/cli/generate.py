@@ -15,7 +15,8 @@ from infbrush_wsi.cli.console import examples, messages
 from infbrush_wsi.cli.console import out as results
 from infbrush_wsi.cli.options import pair
 from infbrush_wsi.cli.options import size as parsed_size
-from infbrush_wsi.cli.painting import Painting, warn_of_miss
+from infbrush_wsi.cli.generate_condition import conditioning
+from infbrush_wsi.cli.painting import warn_of_miss
 from infbrush_wsi.cli.progress import duration
 from infbrush_wsi.cli.rendering import plan as planned
 from infbrush_wsi.cli.rendering import prepare, remove_plans, write
@@ -31,6 +32,8 @@ EPILOG = examples(
     "infbrush generate model --out map.ome.zarr --size 2048 --layout nested --origin 500000,4420000 --crs EPSG:26914",
     "infbrush generate model --out out.ome.zarr --size 8192 --paint areas.geojson --paint-mpp 0.25 "
     "--classes Tumor=Invasive,Stroma=Benign --background Normal",
+    "infbrush generate model --out out.ome.zarr --size 8192 --like embeddings.zarr --like-image slide.svs "
+    "--like-order shift",
     "infbrush generate model --out out.ome.zarr --size 16384 --scheduler tcp://10.0.0.1:8786",
 )
 
@@ -42,6 +45,7 @@ def generate(
     mpp: o.Mpp = None,
     resolution: o.Resolution = None,
     condition: o.Condition = None,
+    embedding: o.Embedding = None,
     seed: o.Seed = 0,
     origin: o.Origin = None,
     crs: o.Crs = None,
@@ -53,6 +57,10 @@ def generate(
     paint_unit: o.PaintUnit = None,
     paint_origin: o.PaintOrigin = None,
     paint_cell: o.PaintCell = None,
+    like: o.Like = None,
+    like_image: o.LikeImage = None,
+    like_at: o.LikeAt = None,
+    like_order: o.LikeOrder = "as-is",
     steps: o.Steps = 20,
     guidance: o.Guidance = 1.5,
     sampler: o.SamplerName = "dpmsolver++",
@@ -98,7 +106,7 @@ class _Call:
         self.out: Path = given["out"]
         self.origin = _origin(given["origin"])
         self.sampling = self._sampling()
-        self.painting = self._painting()
+        self.conditioning = conditioning(given, self.origin)
         _check_outputs(given)
         check_cluster(given["scheduler"], given["workers"], given["engine"])
         if given["plan"] is not None and given["engine"] != "lazy":
@@ -136,7 +144,7 @@ class _Call:
     def _canvas(self, pipe: Any) -> Canvas:
         from infbrush_wsi.canvas.lazy import CacheLimits
 
-        condition = self.given["condition"] if self.painting is None else self.painting.layout(pipe)
+        condition = self.conditioning(pipe)
         if condition is None:
             self.sampling["guidance_scale"] = 1.0  # there is nothing to guide to, and it would only cost
         limits = CacheLimits(memory=round(self.given["memory_gib"] * 2**30))
@@ -164,23 +172,6 @@ class _Call:
                 "coarse": not given["no_coarse"],
             }
         )
-
-    def _painting(self) -> Painting | None:
-        given = self.given
-        names = ("classes", "background", "ignore", "paint_mpp", "paint_unit", "paint_origin", "paint_cell")
-        if given["paint"] is None:
-            unused = [f"--{name.replace('_', '-')}" for name in names if given[name] is not None]
-            if unused:
-                raise ConfigError(f"{', '.join(unused)} say how --paint FILE is read; give that too")
-            return None
-        if given["condition"] is not None:
-            raise ConfigError(
-                "give --condition (one class everywhere) or --paint (a layout), not both; see --background"
-            )
-        if given["engine"] == "joint":
-            raise ConfigError("a layout needs --engine lazy")
-        how = {name.removeprefix("paint_"): given[name] for name in names}
-        return Painting(given["paint"], corner=self.origin, **how)
 
 
 def write_thumbnail(canvas: Canvas, path: Path, side: int = 512) -> None:

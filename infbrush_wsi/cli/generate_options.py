@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 IMAGE, PAINT, SAMPLING = "Image", "Layout: which class is where", "Sampling"
+LIKE = "Likeness: more like this image, for models trained on embeddings"
 RENDERING, OUTPUT = "Rendering", "Output"
 
 Out = Annotated[Path, typer.Option("--out", "-o", help="OME-Zarr to write (.ome.zarr).", rich_help_panel=OUTPUT)]
@@ -19,6 +20,10 @@ Resolution = Annotated[
     float | None, typer.Option(help="Pixel size in CRS units, for models of rasters.", rich_help_panel=IMAGE)
 ]
 Condition = Annotated[str | None, typer.Option(help="Class, see infbrush info MODEL.", rich_help_panel=IMAGE)]
+Embedding = Annotated[
+    Path | None,
+    typer.Option(help="Instead of --condition: embedding (D,) or (M, D) in a .npy file.", rich_help_panel=IMAGE),
+]
 Seed = Annotated[int, typer.Option(help="Of the noise field.", rich_help_panel=IMAGE)]
 Origin = Annotated[str | None, typer.Option(help="x,y of the top left corner in CRS units.", rich_help_panel=IMAGE)]
 Crs = Annotated[str | None, typer.Option(help="CRS of the result.", show_default="the model's", rich_help_panel=IMAGE)]
@@ -55,6 +60,25 @@ PaintCell = Annotated[
     float | None,
     typer.Option(help="How finely borders are followed, in µm or CRS units.", show_default="one cell of the grid",
                  rich_help_panel=PAINT),
+]  # fmt: skip
+
+Like = Annotated[
+    Path | None,
+    typer.Option(help="Instead of --condition: store of infbrush embed, one of whose images is imitated.",
+                 rich_help_panel=LIKE),
+]  # fmt: skip
+LikeImage = Annotated[
+    str | None, typer.Option(help="Name or key of the image.", show_default="the only one", rich_help_panel=LIKE)
+]
+LikeAt = Annotated[
+    str | None,
+    typer.Option(help="x,y of the top left corner in that image, in µm or CRS units.", show_default="its corner",
+                 rich_help_panel=LIKE),
+]  # fmt: skip
+LikeOrder = Annotated[
+    str,
+    typer.Option(help="as-is, or the same tissue elsewhere, by the seed: shift, flip or shuffle.",
+                 rich_help_panel=LIKE),
 ]  # fmt: skip
 
 Steps = Annotated[int, typer.Option(help="Network evaluations.", rich_help_panel=SAMPLING)]
