@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from infbrush_wsi.augment.confidence import confident
     from infbrush_wsi.augment.copies import without_copies
     from infbrush_wsi.augment.folder import write_folder
+    from infbrush_wsi.augment.judge import Judge, Judging
     from infbrush_wsi.augment.mixed import MixedDataset
     from infbrush_wsi.augment.selection import Dropped, Selection
     from infbrush_wsi.augment.stack import write_stack
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Dropped",
+    "Judge",
+    "Judging",
     "MixedDataset",
     "Selection",
     "Synthesis",
@@ -33,6 +36,8 @@ __all__ = [
 
 _EXPORTS = {
     "Dropped": "infbrush_wsi.augment.selection",
+    "Judge": "infbrush_wsi.augment.judge",
+    "Judging": "infbrush_wsi.augment.judge",
     "MixedDataset": "infbrush_wsi.augment.mixed",
     "Selection": "infbrush_wsi.augment.selection",
     "Synthesis": "infbrush_wsi.augment.synthesis",

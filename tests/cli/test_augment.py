@@ -4,6 +4,7 @@ import csv
 
 import pytest
 import zarr
+from PIL import Image
 
 
 @pytest.fixture
@@ -47,3 +48,27 @@ def test_what_cannot_be_is_one_line_and_leaves_nothing(cli, model, tmp_path, mor
     assert result.exit_code == 1
     assert message in result.output
     assert not (tmp_path / "set").exists()
+
+
+def test_images_of_doubtful_class_are_left_out(cli, model, tmp_path):
+    for name, colour in (("Normal", 230), ("Invasive", 20)):
+        (tmp_path / "real" / name).mkdir(parents=True)
+        for number in range(5):
+            Image.new("RGB", (48, 48), (colour, colour, colour - number)).save(
+                tmp_path / "real" / name / f"{number}.png"
+            )
+    judged = ("--judge", tmp_path / "real", "--judge-steps", 3, "--assume-mpp", 0.5)
+    result = call(cli, model, tmp_path / "set", *judged, "--least", 1.0)
+    assert result.exit_code == 0, result.output
+    assert "0 Normal, 0 Invasive, 4 left out (see dropped.csv)" in result.stdout
+    assert "of 16 windows of real images that it has not seen" in result.stderr
+    with (tmp_path / "set" / "dropped.csv").open() as file:
+        assert {row["reason"] for row in csv.DictReader(file)} <= {"looks like Normal", "looks like Invasive"}
+    for more, message in (
+        ((*judged, "--least", 2), "--least"),
+        (("--judge", tmp_path / "real" / "Normal"), "given are of Normal"),
+    ):
+        result = call(cli, model, tmp_path / "other", *more)
+        assert result.exit_code == 1
+        assert message in result.stderr
+        assert not (tmp_path / "other").exists()

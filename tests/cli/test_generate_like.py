@@ -101,6 +101,8 @@ def test_bad_input_is_one_line_and_writes_nothing(call, embedded, tmp_path, opti
 
 
 def test_a_model_without_an_encoder_says_so(cli, model, embedded, tmp_path):
-    result = cli("generate", model, "--out", tmp_path / "o.ome.zarr", "--like", embedded[0], "--like-image", "Benign.tif")
+    result = cli(
+        "generate", model, "--out", tmp_path / "o.ome.zarr", "--like", embedded[0], "--like-image", "Benign.tif"
+    )
     assert result.exit_code == 1
     assert "not trained on the embeddings" in result.stderr
