@@ -13,9 +13,9 @@ from infbrush_wsi.cli import generate_options as o
 from infbrush_wsi.cli.cluster import check_cluster, cluster
 from infbrush_wsi.cli.console import examples, messages
 from infbrush_wsi.cli.console import out as results
+from infbrush_wsi.cli.generate_condition import conditioning
 from infbrush_wsi.cli.options import pair
 from infbrush_wsi.cli.options import size as parsed_size
-from infbrush_wsi.cli.generate_condition import conditioning
 from infbrush_wsi.cli.painting import warn_of_miss
 from infbrush_wsi.cli.progress import duration
 from infbrush_wsi.cli.rendering import plan as planned

@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from infbrush_wsi import open_source
+from infbrush_wsi import InfBrushPipeline, open_source
 from infbrush_wsi.conditioning.encoders import EmbeddingStore
-from infbrush_wsi import InfBrushPipeline
 
 
 @pytest.fixture(scope="module")
@@ -101,8 +100,7 @@ def test_bad_input_is_one_line_and_writes_nothing(call, embedded, tmp_path, opti
 
 
 def test_a_model_without_an_encoder_says_so(cli, model, embedded, tmp_path):
-    result = cli(
-        "generate", model, "--out", tmp_path / "o.ome.zarr", "--like", embedded[0], "--like-image", "Benign.tif"
-    )
+    like = ("--like", embedded[0], "--like-image", "Benign.tif")
+    result = cli("generate", model, "--out", tmp_path / "o.ome.zarr", *like)
     assert result.exit_code == 1
     assert "not trained on the embeddings" in result.stderr
