@@ -32,6 +32,11 @@ CHANGES: dict[str, Settings] = {
     "cell": {"model": {"overrides": {"position": "cell"}}},
     "sets": {"model": {"overrides": {"cano": "sets"}}},
 }
+TRIALS: dict[str, Settings] = {
+    "min-snr": {"optim": {"snr_gamma": 5.0}},
+    "ema": {"optim": {"ema_ramp": False}},
+}
+"""Settings that are put on ours alone and are no part of it."""
 WHAT = {
     "published": "the published choices",
     "ours": "all changes (the package's defaults)",
@@ -41,6 +46,8 @@ WHAT = {
     "splat": "splat transfer in the place of nearest neighbours",
     "cell": "position within a grid cell in the place of the image",
     "sets": "CANO over the condition only",
+    "min-snr": "ours with the loss weighted by min(SNR, 5)",
+    "ema": "ours with the published moving average: 0.995 every ten steps from the start",
 }
 PUBLISHED_SAMPLER: dict[str, Any] = {"scheduler": "ddim", "num_inference_steps": 50}
 OUR_SAMPLER: dict[str, Any] = {"scheduler": "dpmsolver++", "num_inference_steps": 20}
@@ -61,10 +68,13 @@ def settings_of(arm: str) -> Settings:
     """The run of an arm, without sources, length and seed.
 
     Args:
-        arm: 'published', 'ours', or one of `CHANGES`: the published choices with that change alone.
+        arm: 'published', 'ours', one of `CHANGES`: the published choices with that change alone, or one of `TRIALS`.
     """
     parts = [BASE, PUBLISHED]
-    parts += list(CHANGES.values()) if arm == "ours" else [] if arm == "published" else [CHANGES[arm]]
+    if arm == "ours" or arm in TRIALS:
+        parts += [*CHANGES.values(), TRIALS.get(arm, {})]
+    elif arm != "published":
+        parts.append(CHANGES[arm])
     found: Settings = {}
     for part in parts:
         found = _merged(found, part)
@@ -73,7 +83,7 @@ def settings_of(arm: str) -> Settings:
 
 def sampler_of(arm: str) -> dict[str, Any]:
     """How an arm's images are sampled."""
-    return OUR_SAMPLER if arm == "ours" else PUBLISHED_SAMPLER
+    return OUR_SAMPLER if arm == "ours" or arm in TRIALS else PUBLISHED_SAMPLER
 
 
 def _merged(one: dict[str, Any], two: dict[str, Any]) -> dict[str, Any]:

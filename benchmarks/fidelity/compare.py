@@ -80,7 +80,7 @@ def _jobs(options: Any) -> list[Job]:
         for seed, kind, arm in itertools.product(options.seeds, options.kinds, ("published", "ours"))
     ]
     if options.changes:
-        found += [("hne", arm, options.seeds[0], "") for arm in arms.CHANGES]
+        found += [("hne", arm, options.seeds[0], "") for arm in (*arms.CHANGES, *arms.TRIALS)]
     return found
 
 

@@ -81,6 +81,25 @@ class MollifiedProcess:
         mean = torch.tensor(self.config.data_mean, device=clean.device, dtype=clean.dtype)
         return (signal * noise - sigma * (clean - mean)) / self._velocity_std(signal, sigma)
 
+    def min_snr_weight(self, timestep: Tensor, gamma: float) -> Tensor:
+        """Weight of the squared error of the output, (B,): min(SNR, γ) of the error of T x_0 in units of its deviation.
+
+        SNR = ᾱ σ_data² / ((1 - ᾱ) σ_noise²), so that mollified noise counts with the variance that it has. [Hang et
+        al., *Efficient Diffusion Training via Min-SNR Weighting Strategy*, ICCV 2023, eq. 8 to 10]
+
+        Args:
+            timestep: (B,).
+            gamma: γ, 5 in the paper.
+        """
+        data, noise = self.config.data_std**2, self.config.noise_std**2
+        signal, sigma = (part.flatten() ** 2 for part in self.signal_noise(timestep))
+        snr = signal * data / (sigma * noise)
+        if self.config.prediction == "epsilon":
+            error = 1 / snr
+        else:
+            error = sigma * (signal * noise + sigma * data) / data
+        return snr.clamp_max(gamma) * error
+
     def clean(self, x: Tensor, output: Tensor, timestep: Tensor) -> Tensor:
         """T x̂_0 from x_t and the network's output, clamped to the range of data (legal for a unit-mass mollifier)."""
         signal, sigma = self.signal_noise(timestep)

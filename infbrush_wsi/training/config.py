@@ -109,6 +109,9 @@ class OptimConfig(_Part):
         clip: gradient norm limit.
         ema: decay of the weights' moving average per step. 0.9995 is the published 0.995 every ten steps; it is
             ramped up as 1 - (1 + step)^(-2/3), so that short runs are not dominated by their start.
+        ema_ramp: False: the same decay from the start, as published.
+        snr_gamma: weight the loss by min(SNR, snr_gamma) in units of the error of x_0 (min-SNR weighting); None: the
+            error of the network's output counts the same at all noise levels, as published.
         condition_drop: probability of training without the condition (classifier-free guidance).
         precision: 'no', 'bf16' or 'fp16' (accelerate's mixed precision).
         gradient_checkpointing: recompute point layers in the backward pass: True all, False none, 'auto' as many as
@@ -127,6 +130,8 @@ class OptimConfig(_Part):
     decay: float = Field(default=0.3, ge=0, le=1)
     clip: float = Field(default=1.0, gt=0)
     ema: float = Field(default=0.9995, gt=0, lt=1)
+    ema_ramp: bool = True
+    snr_gamma: float | None = Field(default=None, gt=0)
     condition_drop: float = Field(default=0.1, ge=0, le=1)
     precision: Literal["no", "bf16", "fp16"] = "no"
     gradient_checkpointing: bool | Literal["auto"] = "auto"

@@ -65,7 +65,7 @@ class TrainingLoop:
         self.accelerator = accelerator or Accelerator(mixed_precision=config.optim.precision)
         self.rate = config.optim.learning_rate or LEARNING_RATES.get(config.model.preset, 5e-5)
         denoiser.to(self.accelerator.device)
-        self.average = weight_average(denoiser, config.optim.ema)
+        self.average = weight_average(denoiser, config.optim.ema, ramp=config.optim.ema_ramp)
         denoiser.recomputed_layers = recomputed_layers(config, denoiser)
         if config.optim.compile:
             denoiser.compile_layers()
@@ -190,7 +190,10 @@ class TrainingLoop:
             output = self.network(
                 self.process.network_input(x, b.timestep), b.support, b.timestep, b.condition, b.log_magnification
             )
-        loss = point_loss(output, target, b.weight).mean()
+        losses = point_loss(output, target, b.weight)
+        if optim.snr_gamma is not None:
+            losses = losses * self.process.min_snr_weight(b.timestep, optim.snr_gamma)
+        loss = losses.mean()
         value = float(self.accelerator.reduce(loss.detach(), "mean"))  # of all processes, so that all stop together
         self._require_finite("loss", value, batch)
         self.accelerator.backward(loss)

@@ -157,3 +157,18 @@ def test_loss_is_unbiased_over_draws(name: str) -> None:
         losses.append(point_loss(error[at][None], torch.zeros(1, 160, 3), torch.from_numpy(draw.weight)[None]))
     found = torch.cat(losses).double()
     assert abs(found.mean() - full) < 4 * found.std() / len(found) ** 0.5
+
+
+@pytest.mark.parametrize("prediction", ["epsilon", "velocity"])
+def test_min_snr_weights_make_the_loss_that_of_x0(prediction):
+    process = MollifiedProcess(ProcessConfig(prediction=prediction, data_std=0.4, data_mean=(0.1, 0.0, -0.1)))
+    timestep = torch.tensor([50, 300, 600, 900])
+    x, output = torch.zeros(4, 5, 3), torch.zeros(4, 5, 3)
+    step = 1e-3
+    moved = process.clean(x, output + step, timestep) - process.clean(x, output, timestep)
+    error = moved.square().mean(dim=(1, 2)) / 0.4**2 / step**2
+    alpha = process.alphas_cumprod[timestep]
+    snr = (alpha * 0.4**2 / ((1 - alpha) * process.config.noise_std**2)).float()
+    for gamma in (0.5, 5.0):
+        expected = snr.clamp_max(gamma) * error
+        torch.testing.assert_close(process.min_snr_weight(timestep, gamma), expected, rtol=2e-3, atol=1e-7)

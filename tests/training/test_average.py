@@ -32,6 +32,17 @@ def test_the_average_is_the_weighted_sum_of_all_that_was_seen(decay: float) -> N
     torch.testing.assert_close(average.module.weight, expected, rtol=1e-12, atol=1e-12)
 
 
+def test_the_published_average_keeps_the_same_share_from_the_start() -> None:
+    network = nn.Linear(3, 2, dtype=torch.float64)
+    average = weight_average(network, 0.9, ramp=False)
+    average.update_parameters(network)
+    first = network.weight.detach().clone()
+    with torch.no_grad():
+        network.weight.add_(1)
+    average.update_parameters(network)
+    torch.testing.assert_close(average.module.weight, first + 0.1, rtol=0, atol=1e-12)
+
+
 def test_the_decay_rises_to_its_limit() -> None:
     values = [decay_at(k, 0.99) for k in range(5000)]
     assert values[0] == 0

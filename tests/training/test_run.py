@@ -240,6 +240,7 @@ PARITY = {"cano": "paper", "self_attention": True, "position": "extent", "transf
     [
         {"model__prediction": "epsilon", "model__scale_input": False, "data__sampler": "halton"},
         {"optim__precision": "bf16"},
+        {"optim__snr_gamma": 5.0, "optim__ema_ramp": False},
         {"model__overrides": PARITY, "data__sampler": "uniform"},
         {"data__labels": "none", "data__sampler": "tissue"},
         {"model__sigma": 1.5, "data__sampler": "stratified", "data__flips": False},
