@@ -92,12 +92,10 @@ class MollifiedProcess:
             gamma: γ, 5 in the paper.
         """
         data, noise = self.config.data_std**2, self.config.noise_std**2
-        signal, sigma = (part.flatten() ** 2 for part in self.signal_noise(timestep))
-        snr = signal * data / (sigma * noise)
-        if self.config.prediction == "epsilon":
-            error = 1 / snr
-        else:
-            error = sigma * (signal * noise + sigma * data) / data
+        alpha, rest = (part.flatten() ** 2 for part in self.signal_noise(timestep))
+        snr = alpha * data / (rest * noise)
+        velocity = rest * (alpha * noise + rest * data) / data
+        error = 1 / snr if self.config.prediction == "epsilon" else velocity
         return snr.clamp_max(gamma) * error
 
     def clean(self, x: Tensor, output: Tensor, timestep: Tensor) -> Tensor:
