@@ -21,6 +21,7 @@ DEFAULT_FEATURES = "texture"
 BUILT_IN = {
     "clip": "infbrush_wsi.metrics.features.fidelity:clip",
     "inception": "infbrush_wsi.metrics.features.fidelity:inception",
+    "infbrush": "infbrush_wsi.metrics.features.small_network:infbrush",
     "random-conv": "infbrush_wsi.metrics.features.random_conv:random_conv",
     "texture": "infbrush_wsi.metrics.features.texture:texture",
 }
