@@ -14,6 +14,8 @@ PER_CLASS = 12
 """Generated images of each class that are judged."""
 SHOWN = 3
 """Real and generated images of each class in the picture."""
+TRIES = 8
+"""Random windows of a real image of which the darkest is shown, so that it is no glass."""
 CROP = 128
 METRICS = ("crop_frechet", "crop_kernel", "crop_precision", "crop_recall", "crop_density", "crop_coverage")
 Pixels = NDArray[np.uint8]
@@ -34,36 +36,48 @@ def write_card(name: str, recipe: Recipe, folders: tuple[Path, Path], target: Pa
     from infbrush_wsi.pipelines.infbrush import InfBrushPipeline
 
     pipeline = InfBrushPipeline.from_pretrained(target)
-    made = _generate(pipeline, recipe.size, work / "generated")
+    generated = work / f"generated-{pipeline.bundle.weights_sha256[:12]}"
+    made = _generate(pipeline, recipe.size, generated)
     rows = []
     for label in pipeline.classes:
         real = _windows(folders[0] / label, recipe.size)
         rows.append(np.concatenate([*real, np.full((recipe.size, 8, 3), 255, np.uint8), *made[label][:SHOWN]], axis=1))
     Image.fromarray(np.concatenate(rows)).save(target / "samples.jpg", quality=90)
-    metrics = _measure(folders, work / "generated", recipe)
-    (target / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n")
+    metrics = _known(target / "metrics.json", pipeline.bundle.weights_sha256)
+    if metrics is None:
+        metrics = {"weights_sha256": pipeline.bundle.weights_sha256} | _measure(folders, generated, recipe)
+        (target / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n")
     faults = target / "FAULTS.md"
     text = _card(name, recipe, pipeline, metrics, faults.read_text() if faults.exists() else "Not looked at yet.\n")
     (target / "README.md").write_text(text)
 
 
+def _known(path: Path, weights: str) -> dict[str, Any] | None:
+    """Figures of an earlier call for the same weights."""
+    found: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+    return found if found.get("weights_sha256") == weights else None
+
+
 def _generate(pipeline: Any, size: int, folder: Path) -> dict[str, list[Pixels]]:
-    """Images of every class, seeds 0, 1, ...; also written into a folder for each class, three bands."""
+    """Images of every class, seeds 0, 1, ..., three bands, kept in a folder for each class."""
     from PIL import Image
 
     found: dict[str, list[Pixels]] = {}
     for label in pipeline.classes:
         (folder / label).mkdir(parents=True, exist_ok=True)
         for seed in range(PER_CLASS):
-            canvas = pipeline(label, size=(size, size), seed=seed, guidance_scale=1.5)
-            pixels = canvas.read_region((0, 0), 0, (size, size))[..., :3]
-            Image.fromarray(np.ascontiguousarray(pixels)).save(folder / label / f"{seed:03d}.png")
-            found.setdefault(label, []).append(pixels)
+            path = folder / label / f"{seed:03d}.png"
+            if not path.exists():
+                canvas = pipeline(label, size=(size, size), seed=seed, guidance_scale=1.5)
+                pixels = canvas.read_region((0, 0), 0, (size, size))[..., :3]
+                Image.fromarray(np.ascontiguousarray(pixels)).save(path)
+            with Image.open(path) as image:
+                found.setdefault(label, []).append(np.asarray(image))
     return found
 
 
 def _windows(folder: Path, size: int) -> list[Pixels]:
-    """Some windows of training images, three bands."""
+    """Some windows of training images, three bands, with a white border where an image is smaller."""
     from infbrush_wsi.domain import Box
     from infbrush_wsi.sources.registry import open_source
 
@@ -72,8 +86,13 @@ def _windows(folder: Path, size: int) -> list[Pixels]:
     for k in range(SHOWN):
         with open_source(paths[k % len(paths)]) as source:
             h, w = source.lattice.shape.as_tuple()
-            y, x = int(rng.integers(h - size + 1)), int(rng.integers(w - size + 1))
-            found.append(source.read_box(Box(x, y, size, size))[..., :3])
+            tries = []
+            for _ in range(TRIES):
+                y, x = (int(rng.integers(max(0, side - size) + 1)) for side in (h, w))
+                tries.append(source.read_box(Box(x, y, min(w, size), min(h, size)))[..., :3])
+            window = np.full((size, size, 3), 255, np.uint8)
+            window[: min(h, size), : min(w, size)] = min(tries, key=np.mean)
+            found.append(window)
     return found
 
 
@@ -140,7 +159,8 @@ step in `training.csv`.
 ## Figures
 
 {CROP}² crops against held-out images, texture features of this package (not Inception's), {PER_CLASS} images of
-{recipe.size}² a class; 95 % bootstrap intervals over images. The right column is what training images score.
+{recipe.size}² a class; 95 % bootstrap intervals over images. The right column is what training images score. Images
+whose held-out part is narrower than a crop are not among them.
 
 | | generated | training images |
 |---|---|---|
