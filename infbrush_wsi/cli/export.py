@@ -50,7 +50,7 @@ def export(
 
     [bold].png .jpg[/]   a picture of up to 268 million pixels
     [bold].ome.tif[/]    pyramidal OME-TIFF (QuPath, Bio-Formats, TIAToolbox)
-    [bold].tif[/]        pyramidal TIFF that OpenSlide reads, or a GeoTIFF where there is a CRS
+    [bold].tif[/]        pyramidal TIFF that OpenSlide reads, or a GeoTIFF (COG) where there is a CRS
     [bold].ome.zarr[/]   OME-Zarr of either version
 
     Pixel sizes, and whether the image is synthetic and how it was made, go along.

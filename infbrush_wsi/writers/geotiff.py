@@ -1,9 +1,11 @@
-"""Tiled GeoTIFF with overviews, through GDAL."""
+"""Cloud optimised GeoTIFF (COG), through GDAL."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +25,11 @@ if TYPE_CHECKING:
 BLOCK = 256
 READ = 2048
 """Side of the windows that are computed at a time."""
+LAYOUT = {
+    "BLOCKSIZE": BLOCK, "COMPRESS": "DEFLATE", "PREDICTOR": "YES", "BIGTIFF": "IF_SAFER",
+    "OVERVIEWS": "FORCE_USE_EXISTING",
+}  # fmt: skip
+"""Of the finished file. Overviews are made in the draft, where their factors can be chosen."""
 
 
 def write_geotiff(
@@ -37,18 +44,21 @@ def write_geotiff(
     overwrite: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Path:
-    """Write a losslessly compressed, tiled GeoTIFF with averaged overviews and band descriptions.
+    """Write a losslessly compressed COG: a tiled GeoTIFF with averaged overviews, laid out to be read in parts by URL.
+
+    A COG cannot be written piece by piece, so an ordinary GeoTIFF is, which GDAL copies into the final layout. Until
+    then the folder needs room for the file twice. Memory does not grow with the image.
 
     Args:
         level0: lazy array (h, w, c), uint8.
         path: the file, in an existing folder.
-        lattice: pixel grid with its transform and CRS.
+        lattice: pixel grid with its transform and CRS; without a CRS the transform is written alone.
         provenance: what made the pixels, in the image description as JSON.
         channel_names: band descriptions.
         nodata: value of empty pixels, if there are any.
         software: name in the Software tag.
         overwrite: replace an existing file.
-        progress: called with (windows written, windows in all).
+        progress: called with (steps done, steps in all): windows, and the copy.
 
     Raises:
         RegionError: if the array does not fit the lattice.
@@ -61,20 +71,35 @@ def write_geotiff(
     check_levels([level0], lattice)
     names = name_channels(level0.shape[2], channel_names)
     profile = _profile(rasterio, lattice, len(names), nodata)
-    boxes = list(tiles(lattice.shape, READ))
-    with staged_file(Path(path), overwrite=overwrite) as draft:
+    with _staged_cog(Path(path), overwrite) as draft:
         with rasterio.open(draft, "w", **profile) as raster:
+            boxes = list(tiles(lattice.shape, READ))
             for done, box in enumerate(boxes, start=1):
                 raster.write(np.moveaxis(level0[box.slices].compute(), 2, 0), window=_window(rasterio, box))
                 if progress is not None:
-                    progress(done, len(boxes))
+                    progress(done, len(boxes) + 1)
             raster.descriptions = names
             raster.update_tags(TIFFTAG_SOFTWARE=software, TIFFTAG_IMAGEDESCRIPTION=to_description(provenance))
         with rasterio.open(draft, "r+") as raster:
             longer = max(lattice.shape.as_tuple())
             factors = [2**k for k in range(1, 12) if longer > BLOCK * 2 ** (k - 1)]
             raster.build_overviews(factors, rasterio.enums.Resampling.average)
+    if progress is not None:
+        progress(len(boxes) + 1, len(boxes) + 1)
     return Path(path)
+
+
+@contextmanager
+def _staged_cog(path: Path, overwrite: bool) -> Iterator[Path]:
+    """The name of a GeoTIFF to be written, of which a COG is made if the block ends well."""
+    shutil = require("rasterio.shutil", extra="geo", purpose="write GeoTIFF")
+    with (
+        staged_file(path, overwrite=overwrite) as final,
+        tempfile.TemporaryDirectory(prefix=".infbrush-cog-", dir=final.parent) as scratch,
+    ):
+        draft = Path(scratch) / "draft.tif"
+        yield draft
+        shutil.copy(draft, final, driver="COG", **LAYOUT)
 
 
 def _profile(rasterio: Any, lattice: Lattice, count: int, nodata: int | None) -> dict[str, Any]:
@@ -86,7 +111,7 @@ def _profile(rasterio: Any, lattice: Lattice, count: int, nodata: int | None) ->
     return {
         "driver": "GTiff", "dtype": "uint8", "count": count, "height": lattice.shape.h, "width": lattice.shape.w,
         "crs": crs, "transform": lattice.transform, "nodata": nodata, "tiled": True, "blockxsize": BLOCK,
-        "blockysize": BLOCK, "compress": "deflate", "predictor": 2, "BIGTIFF": "IF_SAFER",
+        "blockysize": BLOCK, "compress": "deflate", "zlevel": 1, "predictor": 2, "BIGTIFF": "IF_SAFER",
         "photometric": "RGB" if count >= 3 else "MINISBLACK", "alpha": "NO",
     }  # fmt: skip
 

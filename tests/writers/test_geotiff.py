@@ -1,4 +1,4 @@
-"""GeoTIFF, read back by rasterio."""
+"""COGs, read back by rasterio and by this package, and judged by rio-cogeo."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from affine import Affine
 
+from infbrush_wsi import open_source
 from infbrush_wsi.domain import Lattice, Shape
-from infbrush_wsi.errors import BandMismatchError, ConfigError, OutputError
+from infbrush_wsi.errors import BandMismatchError, ConfigError, OutputError, OutputExistsError
 from infbrush_wsi.writers.description import from_description
 from infbrush_wsi.writers.geotiff import write_geotiff
 
@@ -38,6 +39,63 @@ def test_everything_comes_back(tmp_path):
         assert raster.overviews(1) == [2, 4]
         assert raster.profile["blockxsize"] == 256
         assert from_description(raster.tags()["TIFFTAG_IMAGEDESCRIPTION"]) == MADE
+
+
+@pytest.mark.parametrize(
+    ("shape", "channels", "crs"), [((700, 1300), 3, "EPSG:4326"), ((300, 530), 5, "EPSG:26914"), ((9, 600), 1, None)]
+)
+def test_it_is_a_cog(tmp_path, shape, channels, crs):
+    cogeo = pytest.importorskip("rio_cogeo.cogeo")
+    image = np.random.default_rng(2).integers(0, 256, (*shape, channels), np.uint8)
+    place = Affine(1e-5, 0, 10, 0, -1e-5, 50)
+    path = write(tmp_path / "a.tif", image, lattice=Lattice(Shape(*shape), place, "degree", crs))
+    assert cogeo.cog_validate(path, strict=True, quiet=True) == (True, [], [])
+    with rasterio.open(path) as raster:
+        assert raster.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG"
+        np.testing.assert_array_equal(np.moveaxis(raster.read(), 0, 2), image)
+        assert raster.transform == place
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_overviews_are_means(tmp_path):
+    image = pixels()
+    path = write(tmp_path / "a.tif", image)
+    with rasterio.open(path, overview_level=0) as raster:
+        found = np.moveaxis(raster.read(), 0, 2)
+    means = image.reshape(150, 2, 265, 2, 4).mean(axis=(1, 3))
+    assert np.abs(found - means).max() <= 0.5
+
+
+def test_this_package_reads_it_back(tmp_path):
+    image = pixels()
+    with open_source(write(tmp_path / "a.tif", image, channel_names=("r", "g", "b", "nir"))) as source:
+        assert source.level_shapes == ((300, 530), (150, 265), (75, 133))
+        assert source.lattice.transform == PLACE
+        assert source.lattice.crs == "EPSG:26914"
+        assert source.channel_names == ("r", "g", "b", "nir")
+        np.testing.assert_array_equal(source.read_region((0, 0), 0, (530, 300)), image)
+
+
+def test_progress_counts_windows_and_the_copy(tmp_path):
+    calls = []
+    write(tmp_path / "a.tif", pixels(), progress=lambda done, total: calls.append((done, total)))
+    assert calls == [(1, 2), (2, 2)]
+
+
+def test_a_failing_block_leaves_the_old_file(tmp_path):
+    def broken(block):
+        raise RuntimeError("the disk of the source is gone")
+
+    path = tmp_path / "a.tif"
+    path.write_bytes(b"old")
+    level0 = da.zeros((300, 530, 4), dtype=np.uint8).map_blocks(broken, dtype=np.uint8, meta=np.empty((0, 0, 0), "u1"))
+    given = {"lattice": Lattice(Shape(300, 530), PLACE, "meter", "EPSG:26914"), "provenance": MADE}
+    with pytest.raises(OutputExistsError):
+        write_geotiff(level0, path, **given)
+    with pytest.raises(OutputError, match="the source is gone"):
+        write_geotiff(level0, path, overwrite=True, **given)
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_raster_without_crs_keeps_its_transform(tmp_path):
