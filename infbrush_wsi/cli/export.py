@@ -22,6 +22,7 @@ EPILOG = examples(
     "infbrush export out.ome.zarr old.ome.zarr --ome-version 0.4",
     "infbrush export slide.svs crop.png --region 10000,8000,2048,2048 --mpp 1.0",
     "infbrush export map.ome.zarr map.tif   (a GeoTIFF, as the source has a CRS)",
+    "infbrush export out.ome.zarr slide.dzi   (and slide_files, for web pages)",
 )
 Level = Annotated[int, typer.Option(help="Level of the pyramid to start from.")]
 Region = Annotated[str | None, typer.Option(help="x,y,w,h in level-0 pixels, at any level.", show_default="all")]
@@ -30,8 +31,10 @@ OmeVersion = Annotated[str, typer.Option(help="Of an .ome.zarr: 0.5 or 0.4.")]
 Layout = Annotated[str, typer.Option(help="Of an .ome.zarr: flat or nested.")]
 Compression = Annotated[
     str | None,
-    typer.Option(help="Of a .tif: jpeg or deflate (lossless).", show_default="jpeg for RGB slides"),
+    typer.Option(help="Of a .tif or .dzi: jpeg or deflate (lossless; PNG tiles).", show_default="jpeg for RGB slides"),
 ]
+TILES = {"jpeg": "jpg", "deflate": "png"}
+"""Of a DeepZoom pyramid, by compression."""
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
 
 
@@ -51,6 +54,7 @@ def export(
     [bold].png .jpg[/]   a picture of up to 268 million pixels
     [bold].ome.tif[/]    pyramidal OME-TIFF (QuPath, Bio-Formats, TIAToolbox)
     [bold].tif[/]        pyramidal TIFF that OpenSlide reads, or a GeoTIFF (COG) where there is a CRS
+    [bold].dzi[/]        DeepZoom for web pages (OpenSeadragon), a .dzi and a folder of tiles
     [bold].ome.zarr[/]   OME-Zarr of either version
 
     Pixel sizes, and whether the image is synthetic and how it was made, go along.
@@ -72,7 +76,7 @@ def export(
 
 
 def suffix_of(path: Path) -> str:
-    """'picture', 'ome.tif', 'tif' or 'zarr'.
+    """'picture', 'ome.tif', 'tif', 'dzi' or 'zarr'.
 
     Raises:
         ConfigError: if the format is not known.
@@ -84,9 +88,9 @@ def suffix_of(path: Path) -> str:
         return "ome.tif"
     if name.endswith((".tif", ".tiff")):
         return "tif"
-    if name.endswith(".zarr"):
-        return "zarr"
-    raise ConfigError(f"'{path}' has no known suffix: choose .png, .jpg, .ome.tif, .tif or .ome.zarr")
+    if name.endswith((".dzi", ".zarr")):
+        return name.rpartition(".")[2]
+    raise ConfigError(f"'{path}' has no known suffix: choose .png, .jpg, .ome.tif, .tif, .dzi or .ome.zarr")
 
 
 def _write(
@@ -112,6 +116,10 @@ def _write(
 
             how = {"version": version, "layout": layout, "name": title_of(part.source), "channel_names": names}
             write_ome_zarr([array], out, **cast(Any, common | how))
+        elif kind == "dzi":
+            from infbrush_wsi.writers.deepzoom import write_deepzoom
+
+            write_deepzoom(array, out, tile_format=cast(Any, TILES.get(chosen, chosen)), **cast(Any, common))
         elif kind == "tif" and part.lattice.crs is not None:
             from infbrush_wsi.writers.geotiff import write_geotiff
 

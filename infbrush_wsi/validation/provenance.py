@@ -17,19 +17,25 @@ NAMED = ("system", "seed", "condition", "steps", "package_version")
 def check_provenance(store: OpenedStore) -> Iterator[Finding]:
     """The record, whether it is complete, and whether it agrees with the metadata of OME-Zarr."""
     record = dict(store.group.attrs).get(KEY)
+    if isinstance(record, Mapping) and record.get("state") != "complete":
+        yield Finding(CHECK, "error", f"the store is unfinished: its state is {record.get('state')!r}")
+    yield from check_record(record)
+    if isinstance(record, Mapping) and isinstance(record.get("synthetic"), bool):
+        problem = _disagreement(store, record.get("lattice"))
+        if problem:
+            yield Finding(CHECK, "error", problem)
+
+
+def check_record(record: Any) -> Iterator[Finding]:
+    """Whether there is a record of this package, and what it says."""
     if not isinstance(record, Mapping):
         yield Finding(CHECK, "warning", "no record of this package: nothing says whether the image is synthetic")
         return
-    if record.get("state") != "complete":
-        yield Finding(CHECK, "error", f"the store is unfinished: its state is {record.get('state')!r}")
     synthetic = record.get("synthetic")
-    if not isinstance(synthetic, bool):
+    if isinstance(synthetic, bool):
+        yield _made(record, synthetic)
+    else:
         yield Finding(CHECK, "error", f"synthetic must be true or false, not {synthetic!r}")
-        return
-    yield _made(record, synthetic)
-    problem = _disagreement(store, record.get("lattice"))
-    if problem:
-        yield Finding(CHECK, "error", problem)
 
 
 def _made(record: Mapping[str, Any], synthetic: bool) -> Finding:

@@ -17,7 +17,8 @@ from infbrush_wsi.writers.files import staged_file
 
 MAX_PIXELS = 1 << 28
 JPEG_SIDE = 65_535
-JPEG_QUALITY = 92
+JPEG = {"quality": 92, "subsampling": 0}
+"""Options of Pillow."""
 SUFFIXES = (".png", ".jpg", ".jpeg")
 DESCRIPTION_TAG = 270
 MICROMETERS_PER_INCH = 25_400.0
@@ -38,6 +39,22 @@ def check_picture(w: int, h: int, path: Path) -> None:
             f"{w} x {h} pixels are too many for {path.suffix}; choose a coarser --level or --mpp, a --region, "
             f"or a pyramid (.ome.tif, .tif, .ome.zarr)"
         )
+
+
+def check_bands(channels: int) -> None:
+    """Refuse bands that are no picture.
+
+    Raises:
+        BandMismatchError: if there are two.
+    """
+    if channels == 2:
+        raise BandMismatchError("two bands are no picture: export to .tif or .ome.zarr, or choose bands")
+
+
+def as_picture(pixels: NDArray[np.uint8]) -> Image.Image:
+    """Pixels (h, w, C) as a picture: one band is grey, of more than three the first three are shown."""
+    shown = pixels[..., 0] if pixels.shape[2] == 1 else pixels[..., :3]
+    return Image.fromarray(np.ascontiguousarray(shown))
 
 
 def write_picture(
@@ -64,10 +81,8 @@ def write_picture(
     """
     h, w, channels = pixels.shape
     check_picture(w, h, path)
-    if channels == 2:
-        raise BandMismatchError("two bands are no picture: export to .tif or .ome.zarr, or choose bands")
-    shown = pixels[..., 0] if channels == 1 else pixels[..., :3]
-    image = Image.fromarray(np.ascontiguousarray(shown))
+    check_bands(channels)
+    image = as_picture(pixels)
     options: dict[str, Any] = {} if mpp is None else {"dpi": (MICROMETERS_PER_INCH / mpp,) * 2}
     text = to_description(provenance)
     if path.suffix.lower() == ".png":
@@ -79,7 +94,7 @@ def write_picture(
         exif[DESCRIPTION_TAG] = text
         if "dpi" in options and max(options["dpi"]) > JPEG_SIDE:
             options.pop("dpi")  # JFIF has 16 bits for it
-        options |= {"quality": JPEG_QUALITY, "subsampling": 0, "exif": exif}
+        options |= JPEG | {"exif": exif}
     with staged_file(path, overwrite=overwrite) as draft, draft.open("wb") as file:
         image.save(file, "PNG" if path.suffix.lower() == ".png" else "JPEG", **options)
     return path

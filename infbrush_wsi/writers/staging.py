@@ -7,24 +7,40 @@ import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from infbrush_wsi.errors import InfbrushError, OutputError, OutputExistsError
 
-ZARR_FILES = ("zarr.json", ".zgroup", ".zarray")
 MARK = ".partial-"
 
 
+@dataclass(frozen=True)
+class Kind:
+    """Folders that may be replaced when that is asked for.
+
+    Attributes:
+        name: of one of them, with its article.
+        files: one of which is in each of them.
+    """
+
+    name: str
+    files: tuple[str, ...]
+
+
+ZARR = Kind("a Zarr store", ("zarr.json", ".zgroup", ".zarray"))
+
+
 @contextmanager
-def staged(target: Path, *, overwrite: bool) -> Iterator[Path]:
+def staged(target: Path, *, overwrite: bool, kind: Kind = ZARR) -> Iterator[Path]:
     """Give a hidden new folder beside `target`, which becomes `target` if the block ends well and else is removed.
 
     Raises:
-        OutputExistsError: if `target` exists and may not be replaced. Only a Zarr store is ever replaced.
+        OutputExistsError: if `target` exists and may not be replaced. Only a folder of `kind` is ever replaced.
         OutputError: if the folder cannot be made, if anything but an error of this package goes wrong in the block
             (its cause is chained), or if the result cannot be moved into place.
     """
-    refuse_existing(target, overwrite)
+    refuse_existing(target, overwrite, kind)
     token = f"{os.getpid()}-{uuid.uuid4().hex[:8]}"
     partial = target.with_name(f".{target.name}{MARK}{token}")
     try:
@@ -36,7 +52,7 @@ def staged(target: Path, *, overwrite: bool) -> Iterator[Path]:
         ) from error
     try:
         yield partial
-        move_into_place(partial, target, overwrite, token)
+        move_into_place(partial, target, overwrite, token, kind)
     except InfbrushError:
         raise
     except Exception as error:
@@ -53,8 +69,8 @@ def is_staged(name: str) -> bool:
     return name.startswith(".") and MARK in name
 
 
-def refuse_existing(target: Path, overwrite: bool) -> None:
-    """Only a Zarr store is ever replaced, and only if that is asked for.
+def refuse_existing(target: Path, overwrite: bool, kind: Kind = ZARR) -> None:
+    """Only a folder of `kind` is ever replaced, and only if that is asked for.
 
     Raises:
         OutputExistsError: if `target` exists and may not be replaced.
@@ -63,9 +79,9 @@ def refuse_existing(target: Path, overwrite: bool) -> None:
         return
     if not overwrite:
         raise OutputExistsError(f"'{target}' exists; choose another name, or ask to overwrite it")
-    if target.is_symlink() or not any((target / name).is_file() for name in ZARR_FILES):
+    if target.is_symlink() or not any((target / name).is_file() for name in kind.files):
         raise OutputExistsError(
-            f"'{target}' exists and is not a Zarr store, so it is not overwritten; remove it yourself"
+            f"'{target}' exists and is not {kind.name}, so it is not overwritten; remove it yourself"
         )
 
 
@@ -74,14 +90,14 @@ def replaced_folder(target: Path, token: str) -> Path:
     return target.with_name(f".{target.name}.replaced-{token}")
 
 
-def move_into_place(partial: Path, target: Path, overwrite: bool, token: str) -> None:
-    """Give a complete store its name, and remove the store that had it.
+def move_into_place(partial: Path, target: Path, overwrite: bool, token: str, kind: Kind = ZARR) -> None:
+    """Give a complete folder its name, and remove the one that had it.
 
     Raises:
         OutputExistsError: if `target` has come to exist and may not be replaced.
     """
     # Asked again, because writing takes long and rename would replace an empty folder without a word.
-    refuse_existing(target, overwrite)
+    refuse_existing(target, overwrite, kind)
     if not target.exists():
         partial.rename(target)
         return

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -57,6 +59,19 @@ def test_versions_of_ome_zarr_convert_both_ways(cli, generated, tmp_path):
     assert (new / "zarr.json").is_file()
     np.testing.assert_array_equal(pixels(old), pixels(generated))
     np.testing.assert_array_equal(pixels(new), pixels(generated))
+
+
+def test_a_deepzoom_pyramid_is_exact_or_of_jpeg(cli, generated, tmp_path):
+    run(cli, generated, tmp_path / "exact.dzi", "--compression", "deflate")
+    tile = Image.open(tmp_path / "exact_files" / "7" / "0_0.png")
+    np.testing.assert_array_equal(np.asarray(tile), pixels(generated))
+    run(cli, generated, tmp_path / "a.dzi")
+    assert Image.open(tmp_path / "a_files" / "7" / "0_0.jpg").size == (96, 64)
+    record = json.loads((tmp_path / "a_files" / "infbrush.json").read_text())["infbrush_wsi"]
+    assert record["synthetic"] is True
+    assert record["seed"] == 7
+    assert record["lattice"]["transform"][0] == 1.0
+    assert {path.name for path in tmp_path.iterdir()} == {"exact.dzi", "exact_files", "a.dzi", "a_files"}
 
 
 def test_a_raster_becomes_a_geotiff_in_its_place(cli, tmp_path):

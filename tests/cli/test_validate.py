@@ -6,6 +6,8 @@ import json
 import re
 import shutil
 
+import pytest
+
 
 def test_a_generated_store_is_valid(cli, generated):
     result = cli("validate", generated, "--decode")
@@ -37,3 +39,15 @@ def test_what_is_no_store_is_one_line(cli, model):
     (line,) = [text for text in result.stderr.splitlines() if text.strip()]
     assert line.startswith("error: ")
     assert "only OME-Zarr stores can be validated" in line
+
+
+def test_an_exported_raster_is_a_valid_cog(cli, tmp_path):
+    pytest.importorskip("rio_cogeo")
+    from infbrush_wsi.phantom import write_phantom_raster
+
+    raster = write_phantom_raster(tmp_path / "aerial.tif", size=(300, 200))
+    result = cli("validate", raster, "--decode")
+    assert result.exit_code == 0, result.output
+    assert "a valid COG" in result.stdout
+    assert "EPSG:" in result.stdout
+    assert result.stdout.splitlines()[-1] == f"{raster}: valid"
