@@ -14,6 +14,7 @@ from infbrush_wsi.cli.progress import counting, duration
 from infbrush_wsi.errors import ConfigError, OutputError, OutputExistsError
 
 if TYPE_CHECKING:
+    from infbrush_wsi.sources.base import Source
     from infbrush_wsi.sources.lazy import LazyRegion
 
 EPILOG = examples(
@@ -31,7 +32,10 @@ OmeVersion = Annotated[str, typer.Option(help="Of an .ome.zarr: 0.5 or 0.4.")]
 Layout = Annotated[str, typer.Option(help="Of an .ome.zarr: flat or nested.")]
 Compression = Annotated[
     str | None,
-    typer.Option(help="Of a .tif or .dzi: jpeg or deflate (lossless; PNG tiles).", show_default="jpeg for RGB slides"),
+    typer.Option(
+        help="Of a .tif, .dzi or .dicom: jpeg or deflate (lossless; PNG, JPEG 2000).",
+        show_default="jpeg for RGB slides",
+    ),
 ]
 TILES = {"jpeg": "jpg", "deflate": "png"}
 """Of a DeepZoom pyramid, by compression."""
@@ -55,6 +59,7 @@ def export(
     [bold].ome.tif[/]    pyramidal OME-TIFF (QuPath, Bio-Formats, TIAToolbox)
     [bold].tif[/]        pyramidal TIFF that OpenSlide reads, or a GeoTIFF (COG) where there is a CRS
     [bold].dzi[/]        DeepZoom for web pages (OpenSeadragon), a .dzi and a folder of tiles
+    [bold].dicom[/]      a folder of DICOM files, one a level, that OpenSlide and DICOM viewers read
     [bold].ome.zarr[/]   OME-Zarr of either version
 
     Pixel sizes, and whether the image is synthetic and how it was made, go along.
@@ -76,7 +81,7 @@ def export(
 
 
 def suffix_of(path: Path) -> str:
-    """'picture', 'ome.tif', 'tif', 'dzi' or 'zarr'.
+    """'picture', 'ome.tif', 'tif', 'dzi', 'dicom' or 'zarr'.
 
     Raises:
         ConfigError: if the format is not known.
@@ -88,9 +93,9 @@ def suffix_of(path: Path) -> str:
         return "ome.tif"
     if name.endswith((".tif", ".tiff")):
         return "tif"
-    if name.endswith((".dzi", ".zarr")):
+    if name.endswith((".dzi", ".dicom", ".zarr")):
         return name.rpartition(".")[2]
-    raise ConfigError(f"'{path}' has no known suffix: choose .png, .jpg, .ome.tif, .tif, .dzi or .ome.zarr")
+    raise ConfigError(f"'{path}' has no known suffix: choose .png, .jpg, .ome.tif, .tif, .dzi, .dicom or .ome.zarr")
 
 
 def _write(
@@ -120,10 +125,14 @@ def _write(
             from infbrush_wsi.writers.deepzoom import write_deepzoom
 
             write_deepzoom(array, out, tile_format=cast(Any, TILES.get(chosen, chosen)), **cast(Any, common))
+        elif kind == "dicom":
+            from infbrush_wsi.writers.dicom import write_dicom
+
+            write_dicom(array, out, compression=cast(Any, chosen), **cast(Any, common))
         elif kind == "tif" and part.lattice.crs is not None:
             from infbrush_wsi.writers.geotiff import write_geotiff
 
-            write_geotiff(array, out, channel_names=names, **cast(Any, common))
+            write_geotiff(array, out, channel_names=names, nodata=_nodata(part.source), **cast(Any, common))
         elif kind == "tif":
             from infbrush_wsi.writers.tiff import write_tiff
 
@@ -133,6 +142,12 @@ def _write(
 
             how = {"name": title_of(part.source), "channel_names": names, "compression": chosen}
             write_ome_tiff(array, out, **cast(Any, common | how))
+
+
+def _nodata(source: Source) -> int | None:
+    """The value of empty pixels, if bytes can have it."""
+    value = source.metadata.get("nodata")
+    return None if value is None or value not in range(256) else int(value)
 
 
 def _region(text: str | None) -> tuple[int, int, int, int] | None:

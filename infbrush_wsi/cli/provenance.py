@@ -7,6 +7,7 @@ from typing import Any
 
 from infbrush_wsi.sources.base import Source
 from infbrush_wsi.writers.description import from_description
+from infbrush_wsi.writers.dicom import RECORD
 from infbrush_wsi.writers.provenance import RESERVED
 
 DESCRIPTION_TAG = 270
@@ -35,11 +36,14 @@ def title_of(source: Source) -> str:
 
 
 def _described(path: str) -> dict[str, Any] | None:
-    """The record in the description of a TIFF, PNG or JPEG that this package wrote."""
+    """The record in the description of a TIFF, PNG or JPEG that this package wrote, or beside a DICOM file."""
     from PIL import Image
 
     if not Path(path).is_file():
         return None
+    beside = Path(path).with_name(RECORD)
+    if path.endswith(".dcm") and beside.is_file():
+        return from_description(beside.read_text())
     try:
         with Image.open(path) as image:
             tags = getattr(image, "tag_v2", None)

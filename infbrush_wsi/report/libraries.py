@@ -25,6 +25,7 @@ PURPOSES = {
     "distributed": "many processes, clusters",
     "metrics": "infbrush evaluate",
     "napari": "napari",
+    "dicom": "slides written as DICOM",
     "validate": "infbrush validate",
     "view": "infbrush view",
 }

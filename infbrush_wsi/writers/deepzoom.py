@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -16,10 +15,11 @@ from numpy.typing import NDArray
 
 from infbrush_wsi.domain import Box, Lattice, Shape
 from infbrush_wsi.errors import ConfigError
+from infbrush_wsi.writers.description import to_description
 from infbrush_wsi.writers.files import staged_file
 from infbrush_wsi.writers.image import ImageMeta, name_channels
 from infbrush_wsi.writers.picture import JPEG, as_picture, check_bands
-from infbrush_wsi.writers.provenance import KEY, provenance_record
+from infbrush_wsi.writers.provenance import provenance_record
 from infbrush_wsi.writers.pyramid import check_levels
 from infbrush_wsi.writers.staging import Kind, staged
 from infbrush_wsi.writers.tile_stream import TileStream
@@ -83,7 +83,7 @@ def write_deepzoom(
         stream = TileStream(level0, TILE, Path(scratch), progress, smallest=1)
         for level in range(len(stream.shapes)):
             _write_level(stream, level, folder / str(len(stream.shapes) - 1 - level), tile_format)
-        (folder / RECORD).write_text(json.dumps({KEY: record | {"state": "complete"}}, indent=2))
+        (folder / RECORD).write_text(to_description(record | {"state": "complete"}))
         description.write_bytes(_description(lattice.shape, tile_format))
     return target
 
@@ -117,4 +117,5 @@ def _with_neighbours(bands: Iterable[NDArray[np.uint8]]) -> Iterator[NDArray[np.
 def _description(shape: Shape, tile_format: TileFormat) -> bytes:
     image = ElementTree.Element("Image", xmlns=NAMESPACE, TileSize=str(TILE), Overlap=str(OVERLAP), Format=tile_format)
     ElementTree.SubElement(image, "Size", Width=str(shape.w), Height=str(shape.h))
-    return ElementTree.tostring(image, encoding="UTF-8", xml_declaration=True)
+    text: bytes = ElementTree.tostring(image, encoding="UTF-8", xml_declaration=True)
+    return text

@@ -37,7 +37,7 @@ def check_picture(w: int, h: int, path: Path) -> None:
     if w * h > MAX_PIXELS or max(w, h) > longest:
         raise RegionError(
             f"{w} x {h} pixels are too many for {path.suffix}; choose a coarser --level or --mpp, a --region, "
-            f"or a pyramid (.ome.tif, .tif, .ome.zarr)"
+            f"or a pyramid (.ome.tif, .tif, .dzi, .ome.zarr)"
         )
 
 

@@ -61,30 +61,46 @@ def test_versions_of_ome_zarr_convert_both_ways(cli, generated, tmp_path):
     np.testing.assert_array_equal(pixels(new), pixels(generated))
 
 
-def test_a_deepzoom_pyramid_is_exact_or_of_jpeg(cli, generated, tmp_path):
-    run(cli, generated, tmp_path / "exact.dzi", "--compression", "deflate")
-    tile = Image.open(tmp_path / "exact_files" / "7" / "0_0.png")
-    np.testing.assert_array_equal(np.asarray(tile), pixels(generated))
-    run(cli, generated, tmp_path / "a.dzi")
-    assert Image.open(tmp_path / "a_files" / "7" / "0_0.jpg").size == (96, 64)
+def test_a_deepzoom_pyramid_is_exact_or_of_jpeg(cli, slides, tmp_path):
+    slide = slides / "Benign" / "Benign.tif"
+    run(cli, slide, tmp_path / "exact.dzi", "--compression", "deflate", "--region", "10,20,200,100")
+    tile = Image.open(tmp_path / "exact_files" / "8" / "0_0.png")
+    np.testing.assert_array_equal(np.asarray(tile), pixels(slide)[20:120, 10:210])
+    run(cli, slide, tmp_path / "a.dzi")
+    assert Image.open(tmp_path / "a_files" / "9" / "0_0.jpg").size == (255, 255)
     record = json.loads((tmp_path / "a_files" / "infbrush.json").read_text())["infbrush_wsi"]
     assert record["synthetic"] is True
-    assert record["seed"] == 7
-    assert record["lattice"]["transform"][0] == 1.0
+    assert record["lattice"]["transform"][0] == pytest.approx(1.0)
     assert {path.name for path in tmp_path.iterdir()} == {"exact.dzi", "exact_files", "a.dzi", "a_files"}
+
+
+def test_a_dicom_slide_keeps_pixels_pixel_size_and_provenance(cli, slides, tmp_path):
+    pytest.importorskip("wsidicom")
+    slide = slides / "Benign" / "Benign.tif"
+    out = run(cli, slide, tmp_path / "out.dicom", "--compression", "deflate", "--region", "10,20,200,100")
+    file = next(out.glob("*.dcm"))
+    np.testing.assert_array_equal(pixels(file), pixels(slide)[20:120, 10:210])
+    with open_source(file) as source:
+        assert source.mpp == pytest.approx(1.0)
+        assert record_of(source)["synthetic"] is True
+    again = run(cli, file, tmp_path / "again.png")
+    with open_source(again) as source:
+        assert record_of(source)["synthetic"] is True
 
 
 def test_a_raster_becomes_a_geotiff_in_its_place(cli, tmp_path):
     rasterio = pytest.importorskip("rasterio")
     from infbrush_wsi.phantom import write_phantom_raster
 
-    raster = write_phantom_raster(tmp_path / "aerial.tif", size=(300, 200))
+    raster = write_phantom_raster(tmp_path / "aerial.tif", size=(300, 200), nodata=0)
     out = run(cli, raster, tmp_path / "part.tif", "--region", "100,50,120,80")
     with rasterio.open(out) as found, rasterio.open(raster) as whole:
         assert found.crs == whole.crs
         assert found.transform.c == 500_000 + 60
         assert found.transform.f == 4_420_000 - 30
         assert found.descriptions == ("red", "green", "blue", "nir")
+        assert found.nodata == 0
+        assert found.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG"
         np.testing.assert_array_equal(found.read(), whole.read()[:, 50:130, 100:220])
 
 
