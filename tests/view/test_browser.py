@@ -174,3 +174,36 @@ def test_names_of_files_are_text_and_never_markup(serve, look, pixels):
     driver = look(serve(ArraySource(pixels, mpp=1.0, name=name.replace("/", ""))).url)
     assert text(driver, "title") == name
     assert not driver.execute_script("return document.querySelectorAll('aside img').length")
+
+
+def test_openseadragon_shows_an_exported_deepzoom_pyramid(chromium, tmp_path):
+    import functools
+    import http.server
+    import threading
+    from pathlib import Path
+
+    import dask.array as da
+
+    import infbrush_wsi.view
+    from infbrush_wsi.domain import Lattice, Shape
+    from infbrush_wsi.writers.deepzoom import write_deepzoom
+
+    y, x = np.mgrid[:400, :600]
+    pixels = np.stack([x * 255 / 600, y * 255 / 400, 128 + 90 * np.sin(x / 9) * np.sin(y / 9)], -1).astype(np.uint8)
+    lattice = Lattice.regular(Shape(400, 600), 0.5)
+    write_deepzoom(da.from_array(pixels), tmp_path / "a.dzi", lattice=lattice, provenance={}, tile_format="png")
+    script = Path(infbrush_wsi.view.__file__).parent / "static" / "openseadragon.min.js"
+    shutil.copy(script, tmp_path)
+    (tmp_path / "page.html").write_text(
+        '<body style="margin: 0"><div id="slide" style="width: 600px; height: 400px"></div>'
+        '<script src="openseadragon.min.js"></script><script>var viewer = OpenSeadragon({id: "slide", '
+        'tileSources: "a.dzi", showNavigationControl: false, immediateRender: true, drawer: "canvas"})</script>'
+    )
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(tmp_path))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        chromium.get(f"http://127.0.0.1:{server.server_port}/page.html")
+        loaded = "return viewer.world.getItemCount() > 0 && viewer.world.getItemAt(0).getFullyLoaded()"
+        until(chromium, lambda driver: driver.execute_script(loaded))
+        until(chromium, lambda driver: np.abs(screen(driver)[:400, :600].astype(int) - pixels).max() <= 2)
+        server.shutdown()
