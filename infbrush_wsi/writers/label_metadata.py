@@ -117,8 +117,9 @@ def _colours(names: Mapping[int, str], given: Mapping[int, Sequence[int]]) -> di
             raise ConfigError(
                 f"the colour of label {value} must be (red, green, blue, alpha) from 0 to 255, not {colour!r}"
             )
-    return {value: list(given.get(value) or _hue(value)) for value in names}
+    return {value: list(given.get(value) or label_colour(value)) for value in names}
 
 
-def _hue(value: int) -> list[int]:
+def label_colour(value: int) -> list[int]:
+    """(red, green, blue, alpha), 0 to 255, of a label that was given none."""
     return [*(round(255 * part) for part in colorsys.hsv_to_rgb(value * GOLDEN % 1.0, 0.75, 0.9)), 255]

@@ -14,6 +14,7 @@ from infbrush_wsi.conditioning.layout.raster import RasterLayout
 from infbrush_wsi.conditioning.layout.raster_file import raster_from_file
 from infbrush_wsi.conditioning.layout.reference import embedding_grid, rearranged
 from infbrush_wsi.conditioning.layout.stored import layout_from_json
+from infbrush_wsi.conditioning.layout.to_geojson import layout_to_geojson, write_geojson
 from infbrush_wsi.conditioning.layout.uniform import UniformLayout, uniform
 
 __all__ = [
@@ -27,9 +28,11 @@ __all__ = [
     "embedding_grid",
     "label_map",
     "layout_from_json",
+    "layout_to_geojson",
     "parse_geojson",
     "polygons_from_geojson",
     "raster_from_file",
     "rearranged",
     "uniform",
+    "write_geojson",
 ]

@@ -175,12 +175,12 @@ def _ring(ring: Any, where: str) -> NDArray[np.float64]:
     points = np.asarray(array[:, :2], dtype=np.float64)
     if not np.isfinite(points).all():
         raise ConditionError(f"{where} has coordinates that are not finite; export it again")
-    if len(points) < 3 or not _has_area(points):
+    if len(points) < 3 or not has_area(points):
         raise ConditionError(f"{where} has a ring without area; draw it again or remove it")
     return points
 
 
-def _has_area(points: NDArray[np.float64]) -> bool:
+def has_area(points: NDArray[np.float64]) -> bool:
     """Whether the points are not all on one line."""
     away = points - points[0]
     far = away[np.argmax((away**2).sum(axis=1))]

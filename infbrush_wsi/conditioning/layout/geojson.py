@@ -6,19 +6,15 @@ import warnings
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from infbrush_wsi.conditioning.layout.base import check_cell
 from infbrush_wsi.conditioning.layout.condition import Condition, as_condition, match_class
 from infbrush_wsi.conditioning.layout.features import Feature, read_features, read_text
-from infbrush_wsi.conditioning.layout.place import check_offset
+from infbrush_wsi.conditioning.layout.frame import Frame, Unit
 from infbrush_wsi.conditioning.layout.polygons import PolygonLayout
 from infbrush_wsi.errors import ConditionError
 
-Unit = Literal["pixel", "micrometer", "crs"]
 Classes = Mapping[str, str | ArrayLike | None]
 
 
@@ -100,7 +96,7 @@ def parse_geojson(
     Raises:
         ConditionError: as there.
     """
-    frame = _Frame.of(mpp, unit, offset)
+    frame = Frame.of(mpp, unit, offset)
     vocabulary = _Vocabulary.of(classes, known, background)
     features = _classed(read_features(text, where), ignore, where)
     conditions: dict[Condition, int] = {vocabulary.background: 0}
@@ -132,35 +128,6 @@ def _classed(features: Sequence[Feature], ignore: Collection[str], where: str) -
         listed = ", ".join(map(str, nameless[:10])) + (", ..." if len(nameless) > 10 else "")
         warnings.warn(f"{where}: {len(nameless)} of {len(features)} features have no class and are left out ({listed})")
     return kept
-
-
-@dataclass(frozen=True)
-class _Frame:
-    """The way from a file's coordinates to the canvas's."""
-
-    scale: NDArray[np.float64]
-    offset: NDArray[np.float64]
-    direction: NDArray[np.float64]
-
-    @classmethod
-    def of(cls, mpp: float | tuple[float, float] | None, unit: Unit, offset: tuple[float, float]) -> _Frame:
-        if unit not in get_args(Unit):
-            raise ConditionError(f"coordinates can be in {', '.join(get_args(Unit))}, not {unit!r}")
-        if (mpp is None) == (unit == "pixel"):
-            raise ConditionError(
-                "the coordinates are pixels, so give mpp: micrometres per level-0 pixel of the annotated slide"
-                if unit == "pixel"
-                else f"the coordinates are in {unit}, so mpp has no meaning; leave it out"
-            )
-        x, y = mpp if isinstance(mpp, tuple | list) else (mpp, mpp)
-        sides = [1.0 if side is None else check_cell(side, "mpp") for side in (x, y)]
-        corner = check_offset(offset)
-        downwards = -1.0 if unit == "crs" else 1.0
-        return cls(np.array(sides), np.array([corner.x, corner.y]), np.array([1.0, downwards]))
-
-    def on_canvas(self, ring: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Points (n, 2) in units of the canvas from its top left corner."""
-        return (ring * self.scale - self.offset) * self.direction
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infbrush_wsi.conditioning.layout.base import Layout
-from infbrush_wsi.conditioning.layout.condition import condition_name
+from infbrush_wsi.conditioning.layout.condition import Condition, condition_name
 from infbrush_wsi.conditioning.layout.grid import EmbeddingGrid
 from infbrush_wsi.domain import Box
 
@@ -35,20 +35,30 @@ class LabelMap:
 
 def label_map(layout: Layout) -> LabelMap:
     """Number a layout's conditions: 0 is no condition, as viewers expect, the others follow from 1 in their order."""
-    if isinstance(layout, EmbeddingGrid):
-        numbers = np.arange(1, len(layout.conditions) + 1, dtype=np.int32)
-    else:
-        given = np.array([condition is not None for condition in layout.conditions])
-        numbers = np.where(given, np.cumsum(given), 0).astype(np.int32)
+    numbers = label_numbers(layout)
     largest = int(numbers.max())
     names: dict[int, str] = {}
     if largest <= MAX_NAMES:
         for index, number in enumerate(numbers.tolist()):
-            condition = layout.conditions[index]
             if number:
-                names[number] = condition if isinstance(condition, str) else f"{condition_name(condition)} {number}"
+                names[number] = label_name(layout.conditions[index], number)
     dtype: Literal["uint8", "uint16", "int32"] = "uint8" if largest < 1 << 8 else "uint16"
     return LabelMap(_Numbered(layout, numbers), names, dtype if largest < 1 << 16 else "int32")
+
+
+def label_numbers(layout: Layout) -> NDArray[np.int32]:
+    """Labels of a layout's conditions in their order, int32; 0 is no condition."""
+    if isinstance(layout, EmbeddingGrid):
+        return np.arange(1, len(layout.conditions) + 1, dtype=np.int32)
+    given = np.array([condition is not None for condition in layout.conditions])
+    return np.where(given, np.cumsum(given), 0).astype(np.int32)
+
+
+def label_name(condition: Condition, number: int) -> str:
+    """What a reader calls a label: its class, a numbered embedding, or 'no condition'."""
+    if condition is None or isinstance(condition, str):
+        return condition_name(condition)
+    return f"{condition_name(condition)} {number}"
 
 
 @dataclass(frozen=True)

@@ -62,6 +62,11 @@ class PolygonLayout(Layout):
         return self._conditions
 
     @property
+    def parts(self) -> tuple[tuple[Area, int], ...]:
+        """The polygons in their order, with the place of their condition in `conditions`."""
+        return tuple(zip(self._areas, self._owners, strict=True))
+
+    @property
     def bounds(self) -> tuple[float, float, float, float]:
         """(x0, y0, x1, y1) of all polygons in units of the canvas."""
         low, high = self._bounds[:, :2].min(axis=0), self._bounds[:, 2:].max(axis=0)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
+from affine import Affine
 from numpy.typing import ArrayLike, NDArray
 
 from infbrush_wsi.conditioning.layout.base import Indices, Integers, Layout, check_cell
@@ -79,6 +80,16 @@ class RasterLayout(Layout):
     def conditions(self) -> tuple[Condition, ...]:
         """Index 0 is the background; the others follow in the order of their values."""
         return self._conditions
+
+    @property
+    def indices(self) -> NDArray[Any]:
+        """Indices of the image's pixels, uint8 or uint16 (h, w), read-only."""
+        return self._indices
+
+    @property
+    def transform(self) -> Affine:
+        """From pixels of the image to units of the canvas, from its top left corner."""
+        return Affine.translation(-self._offset.x, -self._offset.y) @ Affine.scale(self._pixel.x, self._pixel.y)
 
     @classmethod
     def from_record(cls, record: dict[str, Any]) -> RasterLayout:
