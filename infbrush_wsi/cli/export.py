@@ -24,6 +24,7 @@ EPILOG = examples(
     "infbrush export slide.svs crop.png --region 10000,8000,2048,2048 --mpp 1.0",
     "infbrush export map.ome.zarr map.tif   (a GeoTIFF, as the source has a CRS)",
     "infbrush export out.ome.zarr slide.dzi   (and slide_files, for web pages)",
+    "infbrush export painted.ome.zarr regions.geojson   (the layout, for QuPath)",
 )
 Level = Annotated[int, typer.Option(help="Level of the pyramid to start from.")]
 Region = Annotated[str | None, typer.Option(help="x,y,w,h in level-0 pixels, at any level.", show_default="all")]
@@ -61,6 +62,7 @@ def export(
     [bold].dzi[/]        DeepZoom for web pages (OpenSeadragon), a .dzi and a folder of tiles
     [bold].dicom[/]      a folder of DICOM files, one a level, that OpenSlide and DICOM viewers read
     [bold].ome.zarr[/]   OME-Zarr of either version
+    [bold].geojson[/]    the areas that an image was painted by, as annotations of QuPath
 
     Pixel sizes, and whether the image is synthetic and how it was made, go along.
     """
@@ -74,6 +76,14 @@ def export(
         raise OutputError(f"'{out}' cannot be written: there is no folder {out.resolve().parent}")
     started = time.monotonic()
     with open_source(source) as opened:
+        if kind == "geojson":
+            from infbrush_wsi.cli.outlines import write_outlines
+
+            if level or region is not None or mpp is not None:
+                raise ConfigError("GeoJSON holds the areas of the whole image; leave out --level, --region and --mpp")
+            write_outlines(opened, out, overwrite)
+            results().print(f"{out}: {duration(time.monotonic() - started)}", soft_wrap=True)
+            return
         part = lazy_region(opened, level=level, mpp=mpp, region=_region(region))
         _write(part, out, kind, compression, ome_version, layout, overwrite)
         h, w, _ = part.shape
@@ -81,7 +91,7 @@ def export(
 
 
 def suffix_of(path: Path) -> str:
-    """'picture', 'ome.tif', 'tif', 'dzi', 'dicom' or 'zarr'.
+    """'picture', 'ome.tif', 'tif', 'dzi', 'dicom', 'zarr' or 'geojson'.
 
     Raises:
         ConfigError: if the format is not known.
@@ -93,9 +103,11 @@ def suffix_of(path: Path) -> str:
         return "ome.tif"
     if name.endswith((".tif", ".tiff")):
         return "tif"
-    if name.endswith((".dzi", ".dicom", ".zarr")):
+    if name.endswith((".dzi", ".dicom", ".zarr", ".geojson")):
         return name.rpartition(".")[2]
-    raise ConfigError(f"'{path}' has no known suffix: choose .png, .jpg, .ome.tif, .tif, .dzi, .dicom or .ome.zarr")
+    raise ConfigError(
+        f"'{path}' has no known suffix: choose .png, .jpg, .ome.tif, .tif, .dzi, .dicom, .ome.zarr or .geojson"
+    )
 
 
 def _write(

@@ -152,3 +152,71 @@ def test_the_copy_of_a_strange_image_does_not_carry_its_name(cli, tmp_path):
         record = record_of(source)
     assert record["synthetic"] is False
     assert "Jane" not in str(record)
+
+
+@pytest.fixture(scope="module")
+def painted(make_pipeline, tmp_path_factory):
+    """A slide of 96 x 64 pixels of 0.5 µm whose left 80 are invasive, and its model."""
+    from infbrush_wsi.conditioning.layout import parse_geojson
+
+    folder, pipeline = tmp_path_factory.mktemp("painted"), make_pipeline()
+    pipeline.save_pretrained(folder / "model")
+    ring = [[0, 0], [80, 0], [80, 500], [0, 500], [0, 0]]
+    geometry = {"type": "Polygon", "coordinates": [ring]}
+    area = json.dumps({"type": "Feature", "geometry": geometry, "properties": {"class": "Invasive"}})
+    layout = parse_geojson(area, cell=5.0, mpp=0.5)
+    canvas = pipeline(layout, size=(96, 64), num_inference_steps=1)
+    return canvas.write_ome_zarr(folder / "painted.ome.zarr"), folder / "model"
+
+
+def test_the_layout_comes_out_as_annotations_in_pixels_of_the_image(cli, painted, tmp_path):
+    pytest.importorskip("rasterio")
+    store, model = painted
+    found = json.loads(run(cli, store, tmp_path / "regions.geojson").read_text())
+    (area,) = found["features"]
+    assert area["properties"]["classification"]["name"] == "Invasive"
+    assert area["properties"]["objectType"] == "annotation"
+    x, y = np.array(area["geometry"]["coordinates"][0]).T
+    # Eight cells of 5 µm from the left; the last row of cells is cut at the image's edge.
+    assert (x.min(), x.max(), y.min(), y.max()) == (0, 80, 0, 64)
+    assert found["infbrush_wsi"]["synthetic"] is True
+    # Painted again by what came out, an image has the same layout.
+    again = tmp_path / "again.ome.zarr"
+    call = ["--size", "96x64", "--steps", "1", "--paint", tmp_path / "regions.geojson", "--paint-mpp", "0.5"]
+    result = cli("generate", model, "--out", again, "--paint-cell", "5", *call)
+    assert result.exit_code == 0, result.output
+    # Of the last row of cells less than half lies in the image: their nodes are beyond it, where no area is written.
+    labels = [pixels(each / "labels" / "layout")[:6] for each in (store, again)]
+    np.testing.assert_array_equal(*labels)
+    assert 0 < labels[0].mean() < 1
+
+
+def test_the_layout_of_a_raster_comes_out_in_its_crs(cli, make_pipeline, tmp_path):
+    pytest.importorskip("rasterio")
+    from infbrush_wsi.conditioning.layout import RasterLayout
+
+    info = {"spacing": (1.0,), "unit": "meter", "crs": "EPSG:26914"}
+    layout = RasterLayout(np.array([[0, 1], [1, 1]]), {1: "Invasive"}, pixel=16.0)
+    canvas = make_pipeline(info=info)(layout, size=(32, 32), origin=(600_000.0, 4_500_000.0), num_inference_steps=1)
+    store = canvas.write_ome_zarr(tmp_path / "map.ome.zarr")
+    found = json.loads(run(cli, store, tmp_path / "map.geojson").read_text())
+    assert found["crs"]["properties"]["name"] == "urn:ogc:def:crs:EPSG::26914"
+    (area,) = found["features"]
+    corners = {(x - 600_000, y - 4_500_000) for x, y in area["geometry"]["coordinates"][0]}
+    assert corners == {(16, 0), (32, 0), (32, -32), (0, -32), (0, -16), (16, -16)}
+
+
+@pytest.mark.parametrize("options", [["--level", "1"], ["--mpp", "2"], ["--region", "0,0,9,9"]])
+def test_a_layout_is_written_whole_or_not_at_all(cli, painted, tmp_path, options):
+    result = cli("export", painted[0], tmp_path / "a.geojson", *options)
+    assert result.exit_code == 1
+    assert "leave out --level, --region and --mpp" in result.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_image_without_a_layout_has_no_areas_to_write(cli, tmp_path):
+    Image.fromarray(np.full((64, 64, 3), 200, np.uint8)).save(tmp_path / "plain.png")
+    result = cli("export", tmp_path / "plain.png", tmp_path / "a.geojson")
+    assert result.exit_code == 1
+    assert "has no layout" in result.stderr
+    assert not (tmp_path / "a.geojson").exists()
