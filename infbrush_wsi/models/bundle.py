@@ -100,6 +100,20 @@ class ModelBundle:
         return cls(denoiser.eval(), info, digest, directory)
 
 
+def read_info(directory: str | Path) -> ModelInfo:
+    """What a model says of itself, without its weights.
+
+    Args:
+        directory: as written by `ModelBundle.save`, or the name of a model that comes with the package.
+
+    Raises:
+        CheckpointError: if there is no record, or it is damaged or of another version.
+    """
+    record = _read_record(model_directory(directory))
+    record.pop("weights_sha256", None)
+    return ModelInfo.from_dict(record)
+
+
 def _replace(directory: Path, fresh: Path, record: dict[str, Any]) -> None:
     """Put new weights and their record in place of the old ones, or leave the old ones."""
     weights, old = directory / DENOISER, directory / f".{DENOISER}.old-{os.getpid()}"

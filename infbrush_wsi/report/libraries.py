@@ -26,6 +26,7 @@ PURPOSES = {
     "metrics": "infbrush evaluate",
     "napari": "napari",
     "dicom": "slides written as DICOM",
+    "torchgeo": "torchgeo",
     "validate": "infbrush validate",
     "view": "infbrush view",
 }

@@ -9,6 +9,7 @@ import sys
 
 import napari
 import numpy as np
+from napari.utils.notifications import notification_manager
 from PIL import Image
 from qtpy.QtWidgets import QApplication
 
@@ -44,10 +45,33 @@ def show_sample(viewer: napari.Viewer) -> dict[str, np.ndarray]:
     return {"sample": look(viewer, 100.0, 100.0)}
 
 
+def show_widget(viewer: napari.Viewer) -> dict[str, np.ndarray]:
+    """The middle of a slide that the form makes, and what it says of a folder that is no model."""
+    viewer.layers.clear()
+    _, form = viewer.window.add_plugin_dock_widget(NAME, "Generate slide")
+    classes, labels = list(form.condition.choices), [form.width.label, form.height.label]
+    form.condition.value, form.seed.value, form.steps.value = "Normal", 11, 1
+    form.width.value, form.height.value = 100.0, 80.0
+    form.generate.native.click()
+    shown = look(viewer, 40.0, 50.0)
+    model = form.folder.value
+    form.folder.value = "/nowhere"
+    form.generate.native.click()
+    messages = [str(record.message) for record in notification_manager.records]
+    form.folder.value = model
+    return {
+        "widget": shown,
+        "classes": np.array(classes),
+        "labels": np.array(labels),
+        "layers": np.array(len(viewer.layers)),
+        "messages": np.array(messages),
+    }
+
+
 def main() -> None:
     store, result, picture = sys.argv[1:]
     viewer = napari.Viewer()
-    found = show_store(viewer, store) | show_sample(viewer)
+    found = show_store(viewer, store) | show_sample(viewer) | show_widget(viewer)
     viewer.scale_bar.visible = True
     Image.fromarray(viewer.screenshot(canvas_only=False, flash=False)).save(picture)
     np.savez(result, **found)

@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 
 from infbrush_wsi.conditioning.layout import polygons_from_geojson
-from infbrush_wsi.errors import CheckpointError
+from infbrush_wsi.errors import CheckpointError, ConditionError, RegionError
 from infbrush_wsi.pipelines.infbrush import InfBrushPipeline
 from infbrush_wsi.plugins.napari import generated_slide, get_reader, image_layers
+from infbrush_wsi.plugins.napari.request import SlideRequest
 from infbrush_wsi.sources import open_source
 
 NAME = "infbrush-wsi"
@@ -52,6 +53,7 @@ def test_the_manifest_is_found_and_valid(engine):
     assert manager.get_manifest(NAME).display_name == "Infbrush slides"
     samples = dict(manager.iter_sample_data())
     assert [sample.key for sample in samples[NAME]] == ["generated_slide"]
+    assert [widget.display_name for widget in manifest.contributions.widgets] == ["Generate slide"]
 
 
 @pytest.mark.parametrize(("version", "layout"), [("0.4", "flat"), ("0.5", "flat"), ("0.5", "nested")])
@@ -115,6 +117,47 @@ def test_the_sample_is_a_virtual_slide(make_pipeline, tmp_path, monkeypatch):
         generated_slide()
 
 
+def test_a_request_is_a_slide_of_its_size_in_micrometres(make_pipeline, tmp_path):
+    pipeline = make_pipeline()
+    pipeline.save_pretrained(tmp_path / "model")
+    asked = SlideRequest(str(tmp_path / "model"), "Normal", seed=5, width=40.2, height=32.0, steps=1)
+    ((data, settings, _),) = asked.layers()
+    finest = data[0] if isinstance(data, list) else data
+    assert finest.shape == (64, 80, 3)
+    assert settings["metadata"]["infbrush_wsi"]["condition"] == "Normal"
+    canvas = pipeline("Normal", (80, 64), seed=5, num_inference_steps=1)
+    np.testing.assert_array_equal(finest.compute(), canvas.read_region((0, 0), 0, (80, 64)))
+    # Trained anew under the same name, it is another model.
+    make_pipeline(seed=1).save_pretrained(tmp_path / "model")
+    os.utime(tmp_path / "model" / "infbrush.json", (1e9, 1e9))
+    ((data, _, _),) = asked.layers()
+    assert ((data[0] if isinstance(data, list) else data).compute() != finest.compute()).any()
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "message"),
+    [
+        ({"model": ""}, CheckpointError, "no model is chosen"),
+        ({"model": "nowhere"}, CheckpointError, "nowhere is not a model directory"),
+        ({"condition": "Fat"}, ConditionError, "Fat"),
+        ({"width": 0.0}, RegionError, "a slide of 0 micrometer has no pixel of 0.5"),
+        ({"height": float("inf")}, RegionError, "make it larger"),
+    ],
+)
+def test_requests_that_cannot_be_are_one_error(make_pipeline, tmp_path, changes, error, message):
+    make_pipeline().save_pretrained(tmp_path / "model")
+    asked = {
+        "model": str(tmp_path / "model"),
+        "condition": "Normal",
+        "seed": 5,
+        "width": 8.0,
+        "height": 8.0,
+        "steps": 1,
+    }
+    with pytest.raises(error, match=message):
+        SlideRequest(**asked | changes).layers()
+
+
 @pytest.mark.slow
 def test_napari_itself_takes_every_layer(painted, raster, levels):
     """Its model of a viewer, which needs no display."""
@@ -158,6 +201,12 @@ def test_its_window_shows_the_pixels_of_stores_and_virtual_slides(painted, make_
     pipeline = InfBrushPipeline.from_pretrained(tmp_path / "model")
     canvas = pipeline("Invasive", (400, 400), seed=7, num_inference_steps=1)
     assert is_shown(found["sample"], canvas.read_region((0, 0), 0, (400, 400)))
+    canvas = pipeline("Normal", (200, 160), seed=11, num_inference_steps=1)
+    assert is_shown(found["widget"], canvas.read_region((0, 0), 0, (200, 160)))
+    assert found["classes"].tolist() == ["Normal", "Invasive"]
+    assert found["labels"].tolist() == ["width (µm)", "height (µm)"]
+    assert found["layers"] == 1  # none was added for the folder that is no model
+    assert any("is not a model directory" in message for message in found["messages"])
 
 
 def is_shown(shot, pixels):

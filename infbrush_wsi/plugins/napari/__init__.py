@@ -10,10 +10,12 @@ if TYPE_CHECKING:
     from infbrush_wsi.plugins.napari.layers import image_layers
     from infbrush_wsi.plugins.napari.reader import get_reader
     from infbrush_wsi.plugins.napari.sample import generated_slide
+    from infbrush_wsi.plugins.napari.widget import generate_slide_widget
 
-__all__ = ["generated_slide", "get_reader", "image_layers"]
+__all__ = ["generate_slide_widget", "generated_slide", "get_reader", "image_layers"]
 
 _EXPORTS = {
+    "generate_slide_widget": "infbrush_wsi.plugins.napari.widget",
     "generated_slide": "infbrush_wsi.plugins.napari.sample",
     "get_reader": "infbrush_wsi.plugins.napari.reader",
     "image_layers": "infbrush_wsi.plugins.napari.layers",
