@@ -49,9 +49,9 @@ def show_widget(viewer: napari.Viewer) -> dict[str, np.ndarray]:
     """The middle of a slide that the form makes, and what it says of a folder that is no model."""
     viewer.layers.clear()
     _, form = viewer.window.add_plugin_dock_widget(NAME, "Generate slide")
-    classes, labels = list(form.condition.choices), [form.width.label, form.height.label]
+    classes, labels = list(form.condition.choices), [form.slide_width.label, form.slide_height.label]
     form.condition.value, form.seed.value, form.steps.value = "Normal", 11, 1
-    form.width.value, form.height.value = 100.0, 80.0
+    form.slide_width.value, form.slide_height.value = 100.0, 80.0
     form.generate.native.click()
     shown = look(viewer, 40.0, 50.0)
     model = form.folder.value

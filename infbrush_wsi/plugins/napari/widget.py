@@ -25,7 +25,7 @@ def generate_slide_widget(napari_viewer: Any = None) -> Any:
     """A form whose button adds a generated slide to a viewer; what cannot be done is said in a notification.
 
     The classes and the unit follow the model as soon as it is chosen. Fields are ``model``, ``folder``, ``condition``,
-    ``seed``, ``width``, ``height``, ``steps`` and the button ``generate``.
+    ``seed``, ``slide_width``, ``slide_height``, ``steps`` and the button ``generate``.
 
     Args:
         napari_viewer: a viewer; None: the one in use when the button is pressed.
@@ -56,8 +56,8 @@ def _form(widgets: Any) -> Any:
             widgets.FileEdit(name="folder", mode="d", value=folder, tooltip="What 'infbrush train --out' has written"),
             widgets.ComboBox(name="condition", label="class", choices=[NO_CLASS]),
             widgets.SpinBox(name="seed", value=7, min=0, max=MAX_SEED),
-            widgets.FloatSpinBox(name="width", **length),
-            widgets.FloatSpinBox(name="height", **length),
+            widgets.FloatSpinBox(name="slide_width", **length),
+            widgets.FloatSpinBox(name="slide_height", **length),
             widgets.SpinBox(name="steps", value=STEPS, min=1, max=1000, tooltip="More are slower and better"),
             widgets.PushButton(name="generate", text="Generate"),
         ]
@@ -86,7 +86,7 @@ def _follow_model(form: Any) -> None:
     form.condition.choices = classes or [NO_CLASS]
     form.condition.value = classes[-1] if classes else NO_CLASS
     short = "µm" if unit == "micrometer" else unit
-    form.width.label, form.height.label = f"width ({short})", f"height ({short})"
+    form.slide_width.label, form.slide_height.label = f"width ({short})", f"height ({short})"
 
 
 def _add_slide(form: Any, viewer: Any) -> None:
@@ -96,8 +96,8 @@ def _add_slide(form: Any, viewer: Any) -> None:
         model=_chosen(form),
         condition=None if condition == NO_CLASS else condition,
         seed=form.seed.value,
-        width=form.width.value,
-        height=form.height.value,
+        width=form.slide_width.value,
+        height=form.slide_height.value,
         steps=form.steps.value,
     )
     try:

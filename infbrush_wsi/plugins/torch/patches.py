@@ -146,7 +146,8 @@ def _mask(layout: Layout, lattice: Lattice, box: Box) -> NDArray[np.int64]:
     y = centres(box.y0, box.h) * lattice.spacing.y
     x = centres(box.x0, box.w) * lattice.spacing.x
     present, weights = layout.weights(y, x)
-    return label_numbers(layout)[present[weights.argmax(axis=-1)]].astype(np.int64)
+    labels: NDArray[np.int64] = label_numbers(layout)[present[weights.argmax(axis=-1)]].astype(np.int64)
+    return labels
 
 
 def _on_tissue(boxes: tuple[Box, ...], lattice: Lattice, image: Canvas | Source, share: float) -> tuple[Box, ...]:
