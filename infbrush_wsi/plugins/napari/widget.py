@@ -36,15 +36,16 @@ def generate_slide_widget(napari_viewer: Any = None) -> Any:
     Raises:
         MissingExtraError: without napari.
     """
-    form = _form(require("magicgui.widgets", extra="napari", purpose="show the form 'Generate slide'"))
-    form.model.changed.connect(lambda: _follow_model(form))
-    form.folder.changed.connect(lambda: _follow_model(form))
+    known = [NO_CLASS]
+    form = _form(require("magicgui.widgets", extra="napari", purpose="show the form 'Generate slide'"), known)
+    form.model.changed.connect(lambda: _follow_model(form, known))
+    form.folder.changed.connect(lambda: _follow_model(form, known))
     form.generate.changed.connect(lambda: _add_slide(form, napari_viewer))
-    _follow_model(form)
+    _follow_model(form, known)
     return form
 
 
-def _form(widgets: Any) -> Any:
+def _form(widgets: Any, known: list[str]) -> Any:
     shipped = shipped_models()
     folder = os.environ.get(MODEL, "")
     length = {"value": SIDE_UM, "min": 0.0, "max": MAX_SIDE, "step": 64.0}
@@ -54,7 +55,8 @@ def _form(widgets: Any) -> Any:
                 name="model", choices=[*shipped, FOLDER], value=FOLDER if folder or not shipped else shipped[0]
             ),
             widgets.FileEdit(name="folder", mode="d", value=folder, tooltip="What 'infbrush train --out' has written"),
-            widgets.ComboBox(name="condition", label="class", choices=[NO_CLASS]),
+            # A function, because napari resets choices when layers change: a list would be that of the beginning.
+            widgets.ComboBox(name="condition", label="class", choices=lambda _: list(known)),
             widgets.SpinBox(name="seed", value=7, min=0, max=MAX_SEED),
             widgets.FloatSpinBox(name="slide_width", **length),
             widgets.FloatSpinBox(name="slide_height", **length),
@@ -72,8 +74,8 @@ def _chosen(form: Any) -> str:
     return "" if folder == "." else folder
 
 
-def _follow_model(form: Any) -> None:
-    """Offer the classes and the unit of the model that is chosen."""
+def _follow_model(form: Any, known: list[str]) -> None:
+    """Offer the classes, put into `known`, and the unit of the model that is chosen."""
     form.folder.visible = form.model.value == FOLDER
     model = _chosen(form)
     classes: tuple[str, ...] = ()
@@ -83,8 +85,9 @@ def _follow_model(form: Any) -> None:
         if model:
             info = read_info(model)
             classes, unit = info.classes, info.unit
-    form.condition.choices = classes or [NO_CLASS]
-    form.condition.value = classes[-1] if classes else NO_CLASS
+    known[:] = classes or [NO_CLASS]
+    form.condition.reset_choices()
+    form.condition.value = known[-1]
     short = "µm" if unit == "micrometer" else unit
     form.slide_width.label, form.slide_height.label = f"width ({short})", f"height ({short})"
 
