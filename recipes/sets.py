@@ -72,7 +72,7 @@ RECIPES = {
             Part("prairie_2009", "aerial/naip_5m_rgbn/m_4709963_se_14_1_20090818.tif", NAIP, "public domain"),
             Part("prairie_2015", "aerial/naip_5m_rgbn/m_4709963_se_14_1_20150926.tif", NAIP, "public domain"),
         ),
-        title="NAIP imagery of prairie wetlands, red, green, blue and near infrared, at 5 m per pixel",
+        title="NAIP imagery of prairie wetlands, red, green and blue, at 5 m per pixel",
         config={"data": {"resolution": [5.0]} | DENSE},
         stain=False,
     ),
