@@ -128,8 +128,10 @@ def _prepare(config: RunConfig, out: Path, resume: bool) -> None:
             f"{out} holds a training run; continue it with resume (--resume) or choose another --out"
         )
     if found:
-        old, new = _flat(read_state(found[-1]).config), _flat(config.model_dump(mode="json"))
-        changed = [k for k in new if old.get(k) != new[k] and k not in MAY_CHANGE and not k.startswith("record.")]
+        # An older version knew fewer settings: those that are not there had what is the default now.
+        before = RunConfig.parse(read_state(found[-1]).config)
+        old, new = (_flat(each.model_dump(mode="json")) for each in (before, config))
+        changed = [k for k in new if old[k] != new[k] and k not in MAY_CHANGE and not k.startswith("record.")]
         if changed:
             raise ConfigError(
                 f"the run in {out} was started with other values of {', '.join(changed)}; "

@@ -130,6 +130,17 @@ def test_another_configuration_is_refused_by_name(config: Make, tmp_path: Path) 
         train(config(optim__steps=4, data__points=100, optim__learning_rate=0.02), tmp_path / "run", resume=True)
 
 
+def test_a_run_of_a_version_with_fewer_settings_goes_on(config: Make, tmp_path: Path) -> None:
+    exact(config(optim__steps=2), tmp_path / "run")
+    (state,) = (tmp_path / "run" / "checkpoints").glob("*/state.json")
+    stored = json.loads(state.read_text())
+    del stored["config"]["optim"]["snr_gamma"]
+    state.write_text(json.dumps(stored))
+    train(config(optim__steps=3), tmp_path / "run", resume=True)
+    with pytest.raises(ConfigError, match="other values of optim.snr_gamma"):
+        train(config(optim__steps=4, optim__snr_gamma=5.0), tmp_path / "run", resume=True)
+
+
 def test_a_finished_run_can_be_continued_with_more_steps(config: Make, tmp_path: Path) -> None:
     train(config(optim__steps=3), tmp_path / "run")
     train(config(optim__steps=5, record__log_every=2), tmp_path / "run", resume=True)
