@@ -37,8 +37,8 @@ MEMORISED_SIDE = 128
 """Side to which whole images are made small for the search for copies."""
 Features = Annotated[
     str,
-    typer.Option(help="texture (needs no weights), inception, clip, any encoder of `embed` (timm:NAME, "
-                      "tiatoolbox:NAME, ...), or a plugin's; NAME@FILE takes weights from a file."),
+    typer.Option(help="texture (needs no weights), infbrush (comes with the package), inception, clip, any encoder of "
+                      "`embed` (timm:NAME, tiatoolbox:NAME, ...), or a plugin's; NAME@FILE takes weights from a file."),
 ]  # fmt: skip
 Training = Annotated[
     Path | None, typer.Option(help="Images that the model was trained on: generated ones are searched for copies.")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from infbrush_wsi.errors import BandMismatchError, ConfigError, RegionError
+from infbrush_wsi.errors import BandMismatchError, CheckpointError, ConfigError, RegionError
 from infbrush_wsi.metrics import FeatureExtractor, feature_extractor, feature_names
 
 pytest.importorskip("skimage")
@@ -20,7 +20,7 @@ def grain(n: int, side: int, sigma: float, seed: int = 0) -> np.ndarray:
     return np.clip(128 + 30 * field, 0, 255).astype(np.uint8)
 
 
-@pytest.mark.parametrize("name", ["texture", "random-conv", "random-conv:7"])
+@pytest.mark.parametrize("name", ["texture", "infbrush", "random-conv", "random-conv:7"])
 def test_offline_networks_keep_the_protocol(name, one_thread):
     images = grain(3, 64, 2)
     made = feature_extractor(name)
@@ -35,8 +35,8 @@ def test_offline_networks_keep_the_protocol(name, one_thread):
 
 
 def test_names_and_hashes_tell_networks_apart():
-    hashes = {feature_extractor(name).weight_hash for name in ("texture", "random-conv:0", "random-conv:1")}
-    assert len(hashes) == 3
+    hashes = {feature_extractor(name).weight_hash for name in ("texture", "infbrush", "random-conv:0", "random-conv:1")}
+    assert len(hashes) == 4
     assert {"texture", "inception", "clip", "timm", "tiatoolbox", "random-conv"} <= set(feature_names())
 
 
@@ -56,6 +56,30 @@ def test_texture_sees_scale_orientation_and_colour_and_not_the_place(one_thread)
     by_place = np.linalg.norm(texture(images) - texture(moved), axis=1)
     by_colour = np.linalg.norm(texture(images) - texture(redder), axis=1)
     assert by_place.max() < by_colour.min() / 3
+
+
+def test_the_trained_network_sees_more_damage_as_more(one_thread):
+    from infbrush_wsi.domain import Shape
+    from infbrush_wsi.metrics import frechet_distance
+    from infbrush_wsi.phantom import hne_image
+
+    network = feature_extractor("infbrush")
+    images = np.stack([hne_image("Invasive", Shape(128, 128), 0.5, seed) for seed in range(16)])
+    seen = [network(gaussian_filter(images, (0, s, s, 0))) for s in (0.0, 0.7, 1.5, 3.0)]
+    moved = [float(np.linalg.norm(values - seen[0], axis=1).mean()) for values in seen]
+    assert moved == sorted(moved)
+    assert moved[1] > 0
+    with pytest.warns(match="images"):
+        assert frechet_distance(seen[0], seen[3]) > frechet_distance(seen[0], seen[1])
+
+
+def test_the_weights_of_the_trained_network_must_be_whole(tmp_path, monkeypatch):
+    from infbrush_wsi.metrics.features import small_network
+
+    (tmp_path / "infbrush.safetensors").write_bytes(small_network.WEIGHTS.read_bytes()[:5000])
+    monkeypatch.setattr(small_network, "WEIGHTS", tmp_path / "infbrush.safetensors")
+    with pytest.raises(CheckpointError, match="install the package again"):
+        feature_extractor("infbrush")
 
 
 def test_texture_is_finite_on_flat_images_and_any_shape():

@@ -83,6 +83,7 @@ def feature_extractor(name: str = DEFAULT_FEATURES, *, device: str = "cpu") -> F
         name: ``KIND[:ARGUMENT][@WEIGHTS]``, one of
 
             * ``texture``: hand-made wavelet and colour statistics, without weights or download (the default);
+            * ``infbrush``: a small network that comes with the package, trained on H&E and aerial images;
             * ``inception``: the 2048-d network of FID, ``clip``: ViT-B/32, both of torch-fidelity;
             * ``timm:NAME``, ``torchvision:NAME``, ``tiatoolbox:NAME``, ``open_clip:NAME/TAG``, ``hf:NAME``: any encoder
               of `infbrush_wsi.conditioning.encoders`, among them those made for pathology;
