@@ -9,7 +9,7 @@ DEMO_OUT ?= demo_out
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help venv test test-slow lint demo docs bench clean distclean
+.PHONY: help venv test test-slow lint demo docs tutorials bench clean distclean
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
@@ -44,6 +44,9 @@ demo: $(STAMP)  ## Train the tiny model on a small slide, generate and report, i
 
 docs: $(STAMP)  ## Build the documentation in build/site
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+tutorials: $(STAMP)  ## Run the tutorials in full and store their outputs
+	$(BIN)/python tutorials/run.py
 
 bench: $(STAMP)  ## Run the benchmarks; tables on the screen, JSON in benchmarks/results
 	@for script in noise sparse_conv denoiser train_step loader sampling canvas floors plot; do echo "== $$script"; $(BIN)/python benchmarks/$$script.py || exit 1; done
