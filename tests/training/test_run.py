@@ -137,7 +137,7 @@ def test_a_run_of_a_version_with_fewer_settings_goes_on(config: Make, tmp_path: 
     del stored["config"]["optim"]["snr_gamma"]
     state.write_text(json.dumps(stored))
     train(config(optim__steps=3), tmp_path / "run", resume=True)
-    with pytest.raises(ConfigError, match="other values of optim[.]snr_gamma"):
+    with pytest.raises(ConfigError, match=r"other values of optim\.snr_gamma"):
         train(config(optim__steps=4, optim__snr_gamma=5.0), tmp_path / "run", resume=True)
 
 
