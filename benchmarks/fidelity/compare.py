@@ -115,11 +115,11 @@ def _run(job: Job, minutes: float, images: int, work: Path) -> dict[str, Any]:
 
 
 def picture(work: Path, kind: str, seed: int, out: Path) -> None:
-    """A row each of real windows, published and ours, with the same classes."""
+    """A row each of published and ours, with the same classes; the real tiles may not be copied."""
     import numpy as np
     from PIL import Image
 
-    rows = [f"{kind}/held_out", f"{kind}_published_{seed}_images", f"{kind}_ours_{seed}_images"]
+    rows = [f"{kind}_published_{seed}_images", f"{kind}_ours_{seed}_images"]
     sheet = []
     for row in rows:
         paths = sorted((work / row).rglob("*.png"))
