@@ -11,7 +11,7 @@ from infbrush_wsi.report.checks import check_store
 from infbrush_wsi.report.content import Check, Side
 from infbrush_wsi.report.crops import side_of
 
-SIDE, CROP = 768, 192
+SIDE, CROP = 512, 128
 STEPS = 12
 
 
@@ -31,8 +31,8 @@ def shipped_images(folder: Path, seed: int) -> tuple[list[Side], list[Check]]:
         path = folder / f"{name}.ome.zarr"
         write(canvas, path, version="0.4")
         pixels = canvas.read_region((0, 0), 0, (SIDE, SIDE))
-        if pixels.shape[-1] == 3:  # ome-zarr and TIAToolbox are asked for RGB slides
-            checks += check_store(path, pixels, canvas.mpp if pipe.info.unit == "micrometer" else None)
+        if pipe.info.unit == "micrometer":  # ome-zarr and TIAToolbox are asked for slides, not for rasters
+            checks += check_store(path, pixels, canvas.mpp)
         unit = "µm" if pipe.info.unit == "micrometer" else pipe.info.unit
         sides.append(
             side_of(pixels, f"{name}, {label}, {pipe.info.spacing[0]:g} {unit} per pixel", whole=SIDE, crop=CROP)
