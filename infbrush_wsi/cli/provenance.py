@@ -7,8 +7,7 @@ from typing import Any
 
 from infbrush_wsi.sources.base import Source
 from infbrush_wsi.writers.description import from_description
-from infbrush_wsi.writers.dicom import RECORD
-from infbrush_wsi.writers.provenance import RESERVED
+from infbrush_wsi.writers.provenance import RECORD_FILE, RESERVED
 
 DESCRIPTION_TAG = 270
 
@@ -41,7 +40,7 @@ def _described(path: str) -> dict[str, Any] | None:
 
     if not Path(path).is_file():
         return None
-    beside = Path(path).with_name(RECORD)
+    beside = Path(path).with_name(RECORD_FILE)
     if path.endswith(".dcm") and beside.is_file():
         return from_description(beside.read_text())
     try:

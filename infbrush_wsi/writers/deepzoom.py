@@ -19,7 +19,7 @@ from infbrush_wsi.writers.description import to_description
 from infbrush_wsi.writers.files import staged_file
 from infbrush_wsi.writers.image import ImageMeta, name_channels
 from infbrush_wsi.writers.picture import JPEG, as_picture, check_bands
-from infbrush_wsi.writers.provenance import provenance_record
+from infbrush_wsi.writers.provenance import RECORD_FILE, provenance_record
 from infbrush_wsi.writers.pyramid import check_levels
 from infbrush_wsi.writers.staging import Kind, staged
 from infbrush_wsi.writers.tile_stream import TileStream
@@ -32,8 +32,7 @@ TILE = 254
 OVERLAP = 1
 """With the pixel that tiles share with each neighbour they are of 256, as OpenSlide's and libvips' are."""
 NAMESPACE = "http://schemas.microsoft.com/deepzoom/2008"
-RECORD = "infbrush.json"
-FOLDER = Kind("a DeepZoom folder of this package", (RECORD,))
+FOLDER = Kind("a DeepZoom folder of this package", (RECORD_FILE,))
 
 
 def write_deepzoom(
@@ -48,7 +47,7 @@ def write_deepzoom(
 ) -> Path:
     """Write a DeepZoom pyramid, ``name.dzi`` beside ``name_files``, of levels from one pixel to the whole image.
 
-    The format has no place for a pixel size or for how the image was made. Both are in ``name_files/infbrush.json``,
+    The format has no place for a pixel size or for how the image was made. Both are in ``name_files/provenance.json``,
     which viewers do not read. Every pixel is computed once; memory holds two rows of tiles.
 
     Args:
@@ -83,7 +82,7 @@ def write_deepzoom(
         stream = TileStream(level0, TILE, Path(scratch), progress, smallest=1)
         for level in range(len(stream.shapes)):
             _write_level(stream, level, folder / str(len(stream.shapes) - 1 - level), tile_format)
-        (folder / RECORD).write_text(to_description(record | {"state": "complete"}))
+        (folder / RECORD_FILE).write_text(to_description(record | {"state": "complete"}))
         description.write_bytes(_description(lattice.shape, tile_format))
     return target
 

@@ -13,7 +13,7 @@ from infbrush_wsi.domain import MICROMETERS_PER_UNIT, XY, Lattice
 from infbrush_wsi.errors import BandMismatchError, ConfigError, MissingMppError
 from infbrush_wsi.writers.description import to_description
 from infbrush_wsi.writers.image import ImageMeta, name_channels
-from infbrush_wsi.writers.provenance import provenance_record
+from infbrush_wsi.writers.provenance import RECORD_FILE, provenance_record
 from infbrush_wsi.writers.pyramid import check_levels
 from infbrush_wsi.writers.staging import Kind, staged
 from infbrush_wsi.writers.tiff import Compression
@@ -24,8 +24,7 @@ if TYPE_CHECKING:
 
 TILE = 256
 MICROMETERS_PER_MILLIMETER = 1e3
-RECORD = "infbrush.json"
-FOLDER = Kind("a DICOM folder of this package", (RECORD,))
+FOLDER = Kind("a DICOM folder of this package", (RECORD_FILE,))
 
 
 def write_dicom(
@@ -42,7 +41,7 @@ def write_dicom(
 
     The files say DERIVED in their image type, and in their descriptions whether the image is synthetic. Study, series
     and specimen are new, there is no patient, and the time of acquisition is that of writing. The record of how the
-    image was made is in their comments if it fits (10,240 characters), and whole in ``infbrush.json`` beside them.
+    image was made is in their comments if it fits (10,240 characters), and whole in ``provenance.json`` beside them.
     The place of a part of a slide is not kept.
 
     Args:
@@ -81,7 +80,7 @@ def write_dicom(
     ):
         stream = TileStream(level0, TILE, Path(scratch), progress)
         save_levels(stream, folder, spacing, record, lossless=compression == "deflate")
-        (folder / RECORD).write_text(to_description(record))
+        (folder / RECORD_FILE).write_text(to_description(record))
     return target
 
 

@@ -15,6 +15,9 @@ from infbrush_wsi.writers.image import ImageMeta
 KEY = "infbrush_wsi"
 """Root attribute that holds the record, beside the OME block."""
 
+RECORD_FILE = "provenance.json"
+"""The record beside files that have no room for it. A folder with a file named like a model's would be taken for one."""
+
 SCHEMA = 1
 RESERVED = ("schema", "state", "package_version", "lattice")
 

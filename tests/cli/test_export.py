@@ -68,7 +68,7 @@ def test_a_deepzoom_pyramid_is_exact_or_of_jpeg(cli, slides, tmp_path):
     np.testing.assert_array_equal(np.asarray(tile), pixels(slide)[20:120, 10:210])
     run(cli, slide, tmp_path / "a.dzi")
     assert Image.open(tmp_path / "a_files" / "9" / "0_0.jpg").size == (255, 255)
-    record = json.loads((tmp_path / "a_files" / "infbrush.json").read_text())["infbrush_wsi"]
+    record = json.loads((tmp_path / "a_files" / "provenance.json").read_text())["infbrush_wsi"]
     assert record["synthetic"] is True
     assert record["lattice"]["transform"][0] == pytest.approx(1.0)
     assert {path.name for path in tmp_path.iterdir()} == {"exact.dzi", "exact_files", "a.dzi", "a_files"}
@@ -83,6 +83,7 @@ def test_a_dicom_slide_keeps_pixels_pixel_size_and_provenance(cli, slides, tmp_p
     with open_source(file) as source:
         assert source.mpp == pytest.approx(1.0)
         assert record_of(source)["synthetic"] is True
+    assert "model" not in cli("info", out).output  # the folder is not taken for a model's
     again = run(cli, file, tmp_path / "again.png")
     with open_source(again) as source:
         assert record_of(source)["synthetic"] is True

@@ -14,6 +14,7 @@ from PIL import Image
 from infbrush_wsi.domain import Lattice, Shape
 from infbrush_wsi.errors import BandMismatchError, ConfigError, OutputError, OutputExistsError, RegionError
 from infbrush_wsi.writers.deepzoom import tiles_folder, write_deepzoom
+from infbrush_wsi.writers.provenance import RECORD_FILE
 from infbrush_wsi.writers.pyramid import halve
 
 MADE = {"synthetic": True, "seed": 7}
@@ -96,7 +97,7 @@ def test_jpeg_tiles_are_close_to_a_smooth_image(tmp_path):
 def test_the_folder_says_how_large_the_image_is_and_how_it_was_made(tmp_path):
     lattice = Lattice(Shape(301, 517), Affine(0.6, 0.1, 5e5, 0.1, -0.6, 4e6), "meter", "EPSG:26914")
     path = write(tmp_path / "a.dzi", image(), lattice=lattice)
-    record = json.loads((tiles_folder(path) / "infbrush.json").read_text())["infbrush_wsi"]
+    record = json.loads((tiles_folder(path) / RECORD_FILE).read_text())["infbrush_wsi"]
     assert record["lattice"]["transform"] == [0.6, 0.1, 5e5, 0.1, -0.6, 4e6]
     assert (record["lattice"]["unit"], record["lattice"]["crs"]) == ("meter", "EPSG:26914")
     assert (record["synthetic"], record["seed"], record["state"]) == (True, 7, "complete")

@@ -13,6 +13,7 @@ from infbrush_wsi.domain import Lattice, Shape
 from infbrush_wsi.errors import BandMismatchError, ConfigError, MissingMppError, OutputError, OutputExistsError
 from infbrush_wsi.writers.description import from_description
 from infbrush_wsi.writers.dicom import write_dicom
+from infbrush_wsi.writers.provenance import RECORD_FILE
 from infbrush_wsi.writers.pyramid import halve
 
 wsidicom = pytest.importorskip("wsidicom")
@@ -93,7 +94,7 @@ def test_the_files_say_what_they_are(tmp_path, synthetic, text):
         assert {key: record[key] for key in made} == made
     assert len({file.SeriesInstanceUID for file in files}) == 1
     assert len({file.SOPInstanceUID for file in files}) == 3
-    whole = json.loads((path / "infbrush.json").read_text())["infbrush_wsi"]
+    whole = json.loads((path / RECORD_FILE).read_text())["infbrush_wsi"]
     assert (whole["state"], whole["lattice"]["transform"][0]) == ("complete", 0.25)
 
 
@@ -101,7 +102,7 @@ def test_a_record_too_long_for_a_comment_is_beside_the_files_only(tmp_path):
     pydicom = pytest.importorskip("pydicom")
     path = write(tmp_path / "a.dicom", smooth(20, 30), provenance=MADE | {"note": "x" * 11_000})
     assert "ImageComments" not in pydicom.dcmread(next(path.glob("*.dcm")), stop_before_pixels=True)
-    assert len(json.loads((path / "infbrush.json").read_text())["infbrush_wsi"]["note"]) == 11_000
+    assert len(json.loads((path / RECORD_FILE).read_text())["infbrush_wsi"]["note"]) == 11_000
 
 
 @pytest.mark.parametrize(
