@@ -27,7 +27,6 @@ EPILOG = examples(
     "infbrush augment model --out synthetic.zarr --per-class 1000 --size 64",
 )
 STACK_SUFFIX = ".zarr"
-DROPPED = "dropped.csv"
 SEEN = 128
 """Side in pixels of what the judging classifier sees."""
 PerClass = Annotated[int, typer.Option(help="Images of each class.")]
@@ -88,6 +87,7 @@ def augment(
         raise ConfigError("--training and --held-out are needed together to find copies")
     with messages().status("importing torch"):
         from infbrush_wsi.augment import Synthesis, SyntheticDataset
+        from infbrush_wsi.augment.folder import DROPPED
         from infbrush_wsi.pipelines.infbrush import InfBrushPipeline
     started = time.monotonic()
     synthesis = Synthesis(o.size(size), seed, mpp, resolution, steps, guidance, sampler, precision)

@@ -14,7 +14,7 @@ from infbrush_wsi.cli.cluster import check_cluster, cluster
 from infbrush_wsi.cli.console import examples, messages
 from infbrush_wsi.cli.console import out as results
 from infbrush_wsi.cli.generate_condition import conditioning
-from infbrush_wsi.cli.options import pair
+from infbrush_wsi.cli.options import point
 from infbrush_wsi.cli.options import size as parsed_size
 from infbrush_wsi.cli.painting import warn_of_miss
 from infbrush_wsi.cli.progress import duration
@@ -104,7 +104,7 @@ class _Call:
     def __init__(self, given: Mapping[str, Any]) -> None:
         self.given = given
         self.out: Path = given["out"]
-        self.origin = _origin(given["origin"])
+        self.origin = None if given["origin"] is None else point(given["origin"], "--origin", "CRS units")
         self.sampling = self._sampling()
         self.conditioning = conditioning(given, self.origin)
         _check_outputs(given)
@@ -192,16 +192,6 @@ def _halo(text: str) -> int | Literal["exact"]:
         return int(text)
     except ValueError as error:
         raise ConfigError(f"--halo must be a whole number of training pixels or exact, not {text!r}") from error
-
-
-def _origin(text: str | None) -> tuple[float, float] | None:
-    if text is None:
-        return None
-    try:
-        x, y = pair(text, ",", "--origin")
-        return float(x), float(y)
-    except ValueError as error:
-        raise ConfigError(f"--origin must be x,y in CRS units, not {text!r}") from error
 
 
 def _check_outputs(given: Mapping[str, Any]) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
-from infbrush_wsi.cli.options import pair
+from infbrush_wsi.cli.options import point
 from infbrush_wsi.errors import ConditionError, ConfigError
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class Likeness:
         if self.order != AS_IT_IS and self.order not in get_args(Arrangement):
             known = ", ".join((AS_IT_IS, *get_args(Arrangement)))
             raise ConfigError(f"--like-order must be one of {known}, not {self.order!r}")
-        corner = None if self.at is None else _corner(self.at)
+        corner = None if self.at is None else point(self.at, "--like-at", "units of the image")
         store = EmbeddingStore(self.store)
         pipe.check_encoder(store.settings.encoder)
         if store.settings.unit != pipe.info.unit:
@@ -88,11 +88,3 @@ def embedding_from_file(path: Path) -> NDArray[np.float32]:
         shape = getattr(values, "shape", None)
         raise ConditionError(f"'{path}' must hold one array of numbers of shape (D,) or (M, D), not {shape}")
     return values.astype(np.float32)
-
-
-def _corner(text: str) -> tuple[float, float]:
-    try:
-        x, y = pair(text, ",", "--like-at")
-        return float(x), float(y)
-    except ValueError as error:
-        raise ConfigError(f"--like-at must be x,y in units of the image, not {text!r}") from error

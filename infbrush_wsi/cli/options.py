@@ -24,6 +24,24 @@ def pair(text: str, separator: str, what: str) -> tuple[str, str]:
     return first.strip(), second.strip()
 
 
+def point(text: str, what: str, of: str) -> tuple[float, float]:
+    """A place as in '500000,4420000.5'.
+
+    Args:
+        text: as given.
+        what: the option, for the message.
+        of: whose units these are, for the message.
+
+    Raises:
+        ConfigError: if there are not two numbers.
+    """
+    first, second = pair(text, ",", what)
+    try:
+        return float(first), float(second)
+    except ValueError as error:
+        raise ConfigError(f"{what} must be x,y in {of}, not {text!r}") from error
+
+
 def size(text: str) -> tuple[int, int]:
     """(width, height) from '4096x2048', or from '2048' for a square.
 

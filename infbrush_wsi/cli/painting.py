@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from infbrush_wsi.cli.console import notice
-from infbrush_wsi.cli.options import pair
+from infbrush_wsi.cli.options import pair, point
 from infbrush_wsi.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -99,11 +99,7 @@ class Painting:
     def _offset(self, default: tuple[float, float] | None) -> tuple[float, float] | None:
         if self.origin is None:
             return default
-        try:
-            x, y = pair(self.origin, ",", "--paint-origin")
-            return float(x), float(y)
-        except ValueError as error:
-            raise ConfigError(f"--paint-origin must be x,y in units of the image, not {self.origin!r}") from error
+        return point(self.origin, "--paint-origin", "units of the image")
 
 
 def mapping(text: str) -> dict[str, str]:
