@@ -16,7 +16,7 @@ KEY = "infbrush_wsi"
 """Root attribute that holds the record, beside the OME block."""
 
 RECORD_FILE = "provenance.json"
-"""The record beside files that have no room for it. A folder with a file named like a model's would be taken for one."""
+"""The record beside files that have no room for it; not the name of a model's, for which it would be taken."""
 
 SCHEMA = 1
 RESERVED = ("schema", "state", "package_version", "lattice")
