@@ -20,4 +20,4 @@ def random_pipeline(window: int) -> Any:
     awaken(denoiser)
     process = {"data_std": 0.25, "data_mean": [0.4, 0.1, 0.4]}
     info = ModelInfo("infbrush", (0.5,), "micrometer", window, ("Red", "Green", "Blue"), (), 1.0, process)
-    return InfBrushPipeline(ModelBundle(denoiser, info, "random weights"))
+    return InfBrushPipeline(ModelBundle({"denoiser": denoiser}, info, "random weights"))

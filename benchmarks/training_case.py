@@ -32,10 +32,10 @@ def make_loop(
     report: Callable[[int, dict[str, float]], None] | None = None,
 ) -> Any:
     """A training loop on one image; every step is reported."""
-    from infbrush_wsi.training.build import build_dataset, build_denoiser, build_process, load_data, model_info
+    from infbrush_wsi.training.build import load_data
     from infbrush_wsi.training.config import RunConfig
+    from infbrush_wsi.training.infbrush import assemble
     from infbrush_wsi.training.loop import TrainingLoop
-    from infbrush_wsi.training.statistics import DataStatistics
 
     folder = None if cache is None else str(cache)
     config = RunConfig.parse(
@@ -48,11 +48,8 @@ def make_loop(
             "record": {"log_every": 1, "checkpoint_every": steps},
         }
     )  # fmt: skip
-    data = load_data(config.data)
-    denoiser = build_denoiser(config, data)
-    process = build_process(config, DataStatistics((0.5, 0.2, 0.5), 0.4))  # known, so that nothing is read for them
-    dataset = build_dataset(config, data, denoiser)
-    return TrainingLoop(config, out, denoiser, process, dataset, model_info(config, data, process), {}, report)
+    known = {"statistics": {"mean": [0.5, 0.2, 0.5], "std": 0.4}}  # so that nothing is read for them
+    return TrainingLoop(config, out, assemble(config, load_data(config.data), known, 0, 1), report)
 
 
 def warm_cache(image: Path, cache: Path) -> float:

@@ -71,7 +71,7 @@ def make_pipeline() -> Callable[..., Any]:
         from infbrush_wsi.pipelines.infbrush import InfBrushPipeline
 
         denoiser = small_denoiser(seed, **{"classes": ("Normal", "Invasive")} | overrides)
-        return InfBrushPipeline(ModelBundle(denoiser, small_info(denoiser, **info or {}), f"seed {seed}"))
+        return InfBrushPipeline(ModelBundle({"denoiser": denoiser}, small_info(denoiser, **info or {}), f"seed {seed}"))
 
     return make
 

@@ -177,7 +177,7 @@ def _summary(data: TrainingData, loop: TrainingLoop) -> None:
     console = messages()
     counts = data.manifest["counts"]
     sizes = ", ".join(f"{size:g}" for size in data.spacings[:4]) + (" ..." if len(data.spacings) > 4 else "")
-    parameters = sum(p.numel() for p in loop.denoiser.parameters())
+    parameters = sum(p.numel() for p in loop.task.network.parameters())
     rows = {
         "images": f"{len(data.images)}" + (f" ({len(data.manifest['held_out'])} held out)" if _held(data) else ""),
         "classes": ", ".join(f"{name} ({counts[name]})" for name in data.classes) or "none",

@@ -1,4 +1,4 @@
-"""A model directory: ``infbrush.json`` (facts), ``denoiser/`` (diffusers layout: config.json and safetensors).
+"""A model directory: ``infbrush.json`` (facts) and a folder for each network (diffusers layout: config, safetensors).
 
 A directory is replaced part by part through renames, so a reader never finds half-written weights, and the facts,
 which hold the hash of the weights, are written last.
@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,82 +23,110 @@ from infbrush_wsi.models.info import ModelInfo
 from infbrush_wsi.models.shipped import model_directory, shipped_models
 
 INFO_FILE = "infbrush.json"
-DENOISER = "denoiser"
+WEIGHTS_HASH, NETWORK_HASHES = "weights_sha256", "networks_sha256"
 
 
 @dataclass(frozen=True)
 class ModelBundle:
-    """A denoiser with its facts.
+    """Networks with their facts.
 
     Attributes:
-        denoiser: a diffusers `ModelMixin`.
-        info: what it was trained for.
-        weights_sha256: of the safetensors file it was loaded from or saved to.
-        directory: that file's model directory; None for a model that was never on disk.
+        networks: diffusers `ModelMixin`s by the name of their folder, for example 'denoiser'.
+        info: what they were trained for.
+        weights_sha256: of the safetensors file it was loaded from or saved to; of all files' hashes if it is several.
+        directory: where these lie; None for a model that was never on disk.
     """
 
-    denoiser: Any
+    networks: Mapping[str, Any]
     info: ModelInfo
     weights_sha256: str
     directory: Path | None = None
 
+    @property
+    def denoiser(self) -> Any:
+        """The network called 'denoiser'."""
+        return self.networks["denoiser"]
+
     @classmethod
-    def save(cls, directory: Path, denoiser: Any, info: ModelInfo, *, half: bool = False) -> ModelBundle:
-        """Write a model directory, replacing a model that is there; other files stay.
+    def save(cls, directory: Path, networks: Mapping[str, Any], info: ModelInfo, *, half: bool = False) -> ModelBundle:
+        """Write a model directory, replacing networks that are there; other files stay.
 
         Args:
             directory: created if it is not there.
-            denoiser: a diffusers `ModelMixin`.
-            info: its facts.
+            networks: diffusers `ModelMixin`s by the name of their folder.
+            info: their facts.
             half: store the weights as float16, half as large; they are computed with as float32 all the same.
 
         Raises:
             OutputError: if it cannot be written; what was there before is kept.
         """
-        fresh = directory / f".{DENOISER}.partial-{os.getpid()}"
+        fresh = {name: directory / f".{name}.partial-{os.getpid()}" for name in networks}
         try:
             directory.mkdir(parents=True, exist_ok=True)
-            shutil.rmtree(fresh, ignore_errors=True)
-            stored = copy.deepcopy(denoiser).half() if half else denoiser
-            stored.save_pretrained(fresh, safe_serialization=True)
-            digest = _hash(_weights(fresh))
-            _replace(directory, fresh, info.to_dict() | {"weights_sha256": digest})
+            for name, network in networks.items():
+                shutil.rmtree(fresh[name], ignore_errors=True)
+                stored = copy.deepcopy(network).half() if half else network
+                stored.save_pretrained(fresh[name], safe_serialization=True)
+            hashes = {name: _hash(_weights(folder)) for name, folder in fresh.items()}
+            _replace(directory, fresh, info.to_dict() | _hash_record(hashes))
         except (OSError, SafetensorError) as error:
             raise OutputError(f"cannot write the model to {directory}: {error}") from error
         finally:
-            shutil.rmtree(fresh, ignore_errors=True)
-        return cls(denoiser, info, digest, directory)
+            for folder in fresh.values():
+                shutil.rmtree(folder, ignore_errors=True)
+        return cls(networks, info, _joint(hashes), directory)
 
     @classmethod
-    def load(cls, directory: str | Path, denoiser_class: Any, *, verify: bool = True) -> ModelBundle:
+    def load(
+        cls, directory: str | Path, classes: Mapping[str, Any], *, optional: tuple[str, ...] = (), verify: bool = True
+    ) -> ModelBundle:
         """Read a model directory.
 
         Args:
             directory: as written by `save`, or the name of a model that comes with the package.
-            denoiser_class: the diffusers model class to build.
-            verify: compare the hash of the weights with the record.
+            classes: the diffusers model class of each network by the name of its folder.
+            optional: names of networks that may be absent.
+            verify: compare the hashes of the weights with the record.
 
         Raises:
             CheckpointError: if something is missing, damaged, or of another system or version.
         """
         directory = model_directory(directory)
         record = _read_record(directory)
-        expected = record.pop("weights_sha256", None)
+        expected = record.pop(WEIGHTS_HASH, None), record.pop(NETWORK_HASHES, {})
         info = ModelInfo.from_dict(record)
-        weights = _weights(directory / DENOISER)
-        digest = _hash(weights)
-        if verify and digest != expected:
+        present = [name for name in classes if name not in optional or (directory / name).is_dir()]
+        hashes = {name: _hash(_weights(directory / name)) for name in present}
+        if verify and (_joint(hashes), hashes if len(hashes) > 1 else {}) != expected:
             raise CheckpointError(
-                f"{weights} does not match the hash in {INFO_FILE}: it was damaged or replaced; copy the model again"
+                f"the weights in {directory} ({', '.join(present)}) do not match the hash in {INFO_FILE}: they were "
+                "damaged or replaced; copy the model again"
             )
-        try:
-            denoiser = denoiser_class.from_pretrained(directory / DENOISER, low_cpu_mem_usage=False)
-        except Exception as error:  # safetensors, json and diffusers each have their own
-            raise CheckpointError(f"cannot load the weights in {directory / DENOISER}: {error}") from error
-        # The file is mapped, and what lies in it unaligned is slower to multiply and rounds differently.
-        for parameter in denoiser.parameters():
-            parameter.data = parameter.data.clone()
-        return cls(denoiser.eval(), info, digest, directory)
+        networks = {name: _network(directory / name, classes[name]) for name in present}
+        return cls(networks, info, _joint(hashes), directory)
+
+
+def _network(folder: Path, network_class: Any) -> Any:
+    try:
+        network = network_class.from_pretrained(folder, low_cpu_mem_usage=False)
+    except Exception as error:  # safetensors, json and diffusers each have their own
+        raise CheckpointError(f"cannot load the weights in {folder}: {error}") from error
+    # The file is mapped, and what lies in it unaligned is slower to multiply and rounds differently.
+    for parameter in network.parameters():
+        parameter.data = parameter.data.clone()
+    return network.eval()
+
+
+def _joint(hashes: Mapping[str, str]) -> str:
+    """One hash for all networks; that of the only one if it is one."""
+    if len(hashes) == 1:
+        return next(iter(hashes.values()))
+    return hashlib.sha256(json.dumps(dict(hashes), sort_keys=True).encode()).hexdigest()
+
+
+def _hash_record(hashes: Mapping[str, str]) -> dict[str, Any]:
+    several = {NETWORK_HASHES: dict(hashes)} if len(hashes) > 1 else {}
+    return {WEIGHTS_HASH: _joint(hashes)} | several
 
 
 def read_info(directory: str | Path) -> ModelInfo:
@@ -110,25 +139,30 @@ def read_info(directory: str | Path) -> ModelInfo:
         CheckpointError: if there is no record, or it is damaged or of another version.
     """
     record = _read_record(model_directory(directory))
-    record.pop("weights_sha256", None)
+    for key in (WEIGHTS_HASH, NETWORK_HASHES):
+        record.pop(key, None)
     return ModelInfo.from_dict(record)
 
 
-def _replace(directory: Path, fresh: Path, record: dict[str, Any]) -> None:
+def _replace(directory: Path, fresh: Mapping[str, Path], record: dict[str, Any]) -> None:
     """Put new weights and their record in place of the old ones, or leave the old ones."""
-    weights, old = directory / DENOISER, directory / f".{DENOISER}.old-{os.getpid()}"
-    shutil.rmtree(old, ignore_errors=True)
-    if weights.exists():
-        weights.replace(old)
+    old = {name: directory / f".{name}.old-{os.getpid()}" for name in fresh}
+    for name, folder in old.items():
+        shutil.rmtree(folder, ignore_errors=True)
+        if (directory / name).exists():
+            (directory / name).replace(folder)
     try:
-        fresh.replace(weights)
+        for name, folder in fresh.items():
+            folder.replace(directory / name)
         write_json(directory / INFO_FILE, record)
     except BaseException:
-        shutil.rmtree(weights, ignore_errors=True)
-        if old.exists():
-            old.replace(weights)
+        for name, folder in old.items():
+            shutil.rmtree(directory / name, ignore_errors=True)
+            if folder.exists():
+                folder.replace(directory / name)
         raise
-    shutil.rmtree(old, ignore_errors=True)
+    for folder in old.values():
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def write_json(path: Path, values: dict[str, Any]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -47,6 +47,10 @@ class ModelInfo:
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return asdict(self)
+
+    def with_training(self, facts: dict[str, Any]) -> ModelInfo:
+        """The same with more facts about the training."""
+        return replace(self, training=self.training | facts)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> ModelInfo:

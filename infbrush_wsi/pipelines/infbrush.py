@@ -66,11 +66,11 @@ class InfBrushPipeline:
             CheckpointError: if it is not a complete, undamaged model directory.
         """
         chosen = device or ("cuda" if torch.cuda.is_available() else "cpu")
-        return cls(ModelBundle.load(directory, InfBrushDenoiser), chosen)
+        return cls(ModelBundle.load(directory, {"denoiser": InfBrushDenoiser}), chosen)
 
     def save_pretrained(self, directory: str | Path, *, half: bool = False) -> None:
         """Write the model to a directory, with `half` as float16, see `ModelBundle.save`."""
-        ModelBundle.save(Path(directory), self.denoiser, self.info, half=half)
+        ModelBundle.save(Path(directory), {"denoiser": self.denoiser}, self.info, half=half)
 
     @property
     def classes(self) -> tuple[str, ...]:

@@ -208,7 +208,7 @@ def build_process(config: RunConfig, statistics: DataStatistics) -> MollifiedPro
 def model_info(config: RunConfig, data: TrainingData, process: MollifiedProcess) -> ModelInfo:
     """The record that is saved beside the weights."""
     return ModelInfo(
-        system="infbrush",
+        system=config.model.system,
         spacing=data.spacings,
         unit=data.unit,
         window=config.data.window,

@@ -79,6 +79,7 @@ class ModelConfig(_Part):
     """Which network.
 
     Attributes:
+        system: which of the published systems.
         preset: 'tiny', 'small' or 'paper'.
         overrides: arguments of the denoiser that replace the preset's.
         prediction: 'velocity' or 'epsilon' (published).
@@ -87,6 +88,7 @@ class ModelConfig(_Part):
         sigma: of the mollifier in training pixels; at least 1, see `fields.noise`.
     """
 
+    system: str = "infbrush"
     preset: str = "tiny"
     overrides: dict[str, Any] = {}
     prediction: Literal["velocity", "epsilon"] = "velocity"

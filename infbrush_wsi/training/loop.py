@@ -7,31 +7,23 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, cast
 
 import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast
+from torch import nn
 from torch.utils.data import DataLoader
 
-from infbrush_wsi.diffusion.loss import point_loss
-from infbrush_wsi.diffusion.process import MollifiedProcess
 from infbrush_wsi.errors import TrainingError
 from infbrush_wsi.models.bundle import ModelBundle
-from infbrush_wsi.models.infbrush import InfBrushDenoiser
-from infbrush_wsi.models.info import ModelInfo
 from infbrush_wsi.training.average import weight_average
-from infbrush_wsi.training.batch import TrainBatch
 from infbrush_wsi.training.checkpoint import TrainingState, checkpoints, load_checkpoint, save_checkpoint
 from infbrush_wsi.training.config import OptimConfig, RunConfig
-from infbrush_wsi.training.dataset import FunctionDataset
 from infbrush_wsi.training.duration import RunLength
-from infbrush_wsi.training.memory import recomputed_layers
-from infbrush_wsi.training.preview import preview_sheet
 from infbrush_wsi.training.record import RunRecord
+from infbrush_wsi.training.task import Assembly, Batch
 
 Report = Callable[[int, dict[str, float]], None]
-LEARNING_RATES = {"tiny": 1e-3, "small": 2e-4, "paper": 5e-5}
 
 
 class TrainingLoop:
@@ -40,46 +32,36 @@ class TrainingLoop:
     Args:
         config: of the run.
         out: its directory.
-        denoiser: fresh network.
-        process: diffusion process with the data's statistics.
-        dataset: batches by step.
-        info: facts of the model to save.
-        facts: kept in checkpoints.
+        parts: what is trained, and on what.
         report: called with (step, scalars) at every logged step.
+        accelerator: that the run computes with.
     """
 
     def __init__(
         self,
         config: RunConfig,
         out: Path,
-        denoiser: InfBrushDenoiser,
-        process: MollifiedProcess,
-        dataset: FunctionDataset,
-        info: ModelInfo,
-        facts: dict[str, Any],
+        parts: Assembly,
         report: Report | None = None,
         accelerator: Accelerator | None = None,
     ) -> None:
-        self.config, self.out, self.process, self.dataset = config, out, process, dataset
-        self.info, self.facts, self.report = info, facts, report
+        self.config, self.out, self.report = config, out, report
+        self.task, self.dataset, self.facts = parts.task, parts.dataset, parts.facts
         self.accelerator = accelerator or Accelerator(mixed_precision=config.optim.precision)
-        self.rate = config.optim.learning_rate or LEARNING_RATES.get(config.model.preset, 5e-5)
-        denoiser.to(self.accelerator.device)
-        self.average = weight_average(denoiser, config.optim.ema, ramp=config.optim.ema_ramp)
-        denoiser.recomputed_layers = recomputed_layers(config, denoiser)
-        if config.optim.compile:
-            denoiser.compile_layers()
-        optimizer = torch.optim.Adam(denoiser.parameters(), lr=self.rate, betas=config.optim.betas, fused=True)
-        self.network, self.optimizer = self.accelerator.prepare(denoiser, optimizer)
-        self.denoiser: InfBrushDenoiser = self.accelerator.unwrap_model(self.network)
+        self.rate = config.optim.learning_rate or self.task.learning_rate
+        self.task.network.to(self.accelerator.device)
+        self.average = weight_average(self.task.network, config.optim.ema, ramp=config.optim.ema_ramp)
+        self.task.prepare()
+        optimizer = torch.optim.Adam(self.task.network.parameters(), lr=self.rate, betas=config.optim.betas, fused=True)
+        self.network, self.optimizer = self.accelerator.prepare(self.task.network, optimizer)
         self.step = 0
-        self.length = RunLength(config.optim, facts)
+        self.length = RunLength(config.optim, self.facts)
         self.stopping = False
 
     @property
-    def averaged(self) -> InfBrushDenoiser:
+    def averaged(self) -> nn.Module:
         """The network with its averaged weights, in evaluation mode: what is previewed and saved."""
-        return cast(InfBrushDenoiser, self.average.module)
+        return self.average.module
 
     @property
     def total_steps(self) -> int | None:
@@ -94,7 +76,7 @@ class TrainingLoop:
         """Load the newest checkpoint, if there is one; returns the step to go on from."""
         found = checkpoints(self.out)
         if found:
-            state = load_checkpoint(found[-1], self.denoiser, self.average, self.optimizer.optimizer)
+            state = load_checkpoint(found[-1], self.task.network, self.average, self.optimizer.optimizer)
             self.step = state.step
         return self.step
 
@@ -120,7 +102,7 @@ class TrainingLoop:
         self._save(final=True)
         if not self.accelerator.is_main_process:
             return None
-        return ModelBundle.load(self.out, InfBrushDenoiser)  # the averaged weights; training goes on with the others
+        return self.task.load(self.out)  # the averaged weights; training goes on with the others
 
     def _steps(self, record: RunRecord | None) -> None:
         settings = self.config.record
@@ -160,7 +142,7 @@ class TrainingLoop:
             if agreed:
                 self.length.fix(agreed)
 
-    def _batches(self) -> Iterator[tuple[TrainBatch, float]]:
+    def _batches(self) -> Iterator[tuple[Batch, float]]:
         """Batches from the current step on, with the seconds that each was waited for."""
         workers = self.config.data.workers
         loader = DataLoader(
@@ -177,23 +159,15 @@ class TrainingLoop:
             yield batch, time.perf_counter() - asked
             asked = time.perf_counter()
 
-    def _train_step(self, batch: TrainBatch) -> float:
+    def _train_step(self, batch: Batch) -> float:
         optim = self.config.optim
         torch.manual_seed(optim.seed * 1_000_003 + self.step)  # dropout: the same after a resume
         for group in self.optimizer.param_groups:
             group["lr"] = self.rate * schedule(self.step, optim, self.total_steps)
-        b = batch.to(self.accelerator.device)
-        x = self.process.noised(b.clean, b.noise, b.timestep)
-        target = self.process.target(b.clean, b.noise, b.timestep)
+        moved = batch.to(self.accelerator.device)
         self.network.train()
         with self.accelerator.autocast():
-            output = self.network(
-                self.process.network_input(x, b.timestep), b.support, b.timestep, b.condition, b.log_magnification
-            )
-        losses = point_loss(output, target, b.weight)
-        if optim.snr_gamma is not None:
-            losses = losses * self.process.min_snr_weight(b.timestep, optim.snr_gamma)
-        loss = losses.mean()
+            loss = self.task.losses(self.network, moved).mean()
         value = float(self.accelerator.reduce(loss.detach(), "mean"))  # of all processes, so that all stop together
         self._require_finite("loss", value, batch)
         self.accelerator.backward(loss)
@@ -202,10 +176,10 @@ class TrainingLoop:
             self._require_finite("gradient's norm", float(norm), batch)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        self.average.update_parameters(self.denoiser)
+        self.average.update_parameters(self.task.network)
         return value
 
-    def _require_finite(self, what: str, value: float, batch: TrainBatch) -> None:
+    def _require_finite(self, what: str, value: float, batch: Batch) -> None:
         if not math.isfinite(value):
             raise TrainingError(
                 f"the {what} is {value} at step {self.step} (images: {', '.join(sorted(set(batch.origin)))}); the "
@@ -222,9 +196,9 @@ class TrainingLoop:
         if record is None:
             return
         settings = self.config.record
-        side = settings.preview_size or self.config.data.window
-        sheet = preview_sheet(self.averaged, self.process, self.info.sigma, side, settings.preview_steps)
-        record.picture(self.step, sheet)
+        sheet = self.task.preview(self.averaged, settings.preview_steps, settings.preview_size)
+        if sheet is not None:
+            record.picture(self.step, sheet)
 
     def _save(self, *, final: bool) -> None:
         """Write a resumable checkpoint and the model directory (averaged weights)."""
@@ -232,10 +206,9 @@ class TrainingLoop:
         if not self.accelerator.is_main_process:
             return
         state = TrainingState(self.step, self.config.model_dump(mode="json"), self.facts)
-        save_checkpoint(self.out, state, self.denoiser, self.average, self.optimizer.optimizer, self.config.record.keep)
-        training = self.info.training | {"steps": self.step, "finished": final}
-        info = ModelInfo.from_dict(self.info.to_dict() | {"training": training})
-        ModelBundle.save(self.out, self.averaged, info)
+        network, keep = self.task.network, self.config.record.keep
+        save_checkpoint(self.out, state, network, self.average, self.optimizer.optimizer, keep)
+        self.task.save(self.out, self.averaged, {"steps": self.step, "finished": final})
 
 
 def schedule(step: int, optim: OptimConfig, total: int | None) -> float:

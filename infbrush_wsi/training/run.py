@@ -12,18 +12,11 @@ from filelock import FileLock, Timeout
 
 from infbrush_wsi.errors import ConfigError, OutputError, OutputExistsError
 from infbrush_wsi.models.bundle import ModelBundle, write_json
-from infbrush_wsi.training.build import (
-    TrainingData,
-    build_dataset,
-    build_denoiser,
-    build_process,
-    load_data,
-    model_info,
-)
+from infbrush_wsi.training.build import TrainingData, load_data
 from infbrush_wsi.training.checkpoint import checkpoints, read_state
 from infbrush_wsi.training.config import RunConfig
 from infbrush_wsi.training.loop import Report, TrainingLoop
-from infbrush_wsi.training.statistics import DataStatistics, measure
+from infbrush_wsi.training.systems import system
 
 MAY_CHANGE = {
     "optim.steps",
@@ -98,23 +91,15 @@ def _accelerator(precision: str) -> Accelerator:
 def _assemble(
     config: RunConfig, out: Path, accelerator: Accelerator, report: Report | None, resume: bool
 ) -> tuple[TrainingLoop, TrainingData]:
+    make = system(config.model.system)
     data = load_data(config.data)
-    denoiser = build_denoiser(config, data)
-    dataset = build_dataset(config, data, denoiser, accelerator.process_index, accelerator.num_processes)
     found = checkpoints(out) if resume else []
     facts = read_state(found[-1]).facts if found else {}
-    if found:
-        stored = facts["statistics"]
-        statistics = DataStatistics(tuple(stored["mean"]), stored["std"])
-    else:
-        statistics = measure(build_dataset(config, data, denoiser))
-    process = build_process(config, statistics)
-    facts |= {"statistics": {"mean": list(statistics.mean), "std": statistics.std}}
-    info = model_info(config, data, process)
+    parts = make(config, data, facts, accelerator.process_index, accelerator.num_processes)
     if accelerator.is_main_process:
         (out / "run.yaml").write_text(config.to_yaml())
         write_json(out / "manifest.json", data.manifest)
-    loop = TrainingLoop(config, out, denoiser, process, dataset, info, facts, report, accelerator)
+    loop = TrainingLoop(config, out, parts, report, accelerator)
     if resume:
         loop.resume()
     return loop, data

@@ -153,7 +153,7 @@ from peak import peak_mib
 from infbrush_wsi.models.bundle import ModelBundle
 from infbrush_wsi.pipelines.infbrush import InfBrushPipeline
 denoiser = small_denoiser(grid_pitch=16.0)  # a coarse grid: its U-Net rightly grows with the canvas
-pipeline = InfBrushPipeline(ModelBundle(denoiser, small_info(denoiser), ""))
+pipeline = InfBrushPipeline(ModelBundle({"denoiser": denoiser}, small_info(denoiser), ""))
 def peak(side):
     canvas = pipeline(size=(side, side), num_inference_steps=1, tile=64, engine="joint")
     make = canvas.reader._engine

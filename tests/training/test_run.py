@@ -181,7 +181,7 @@ def test_values_that_are_not_finite_end_the_run_and_keep_the_last_good_state(
 
             loop.dataset.__class__ = type("Broken", (loop.dataset.__class__,), {"__getitem__": broken})
         else:
-            gate = loop.denoiser.head.weight
+            gate = loop.task.network.head.weight
             gate.register_hook(lambda g: g * float("inf") if loop.step == 4 else g)
 
     good = exact(config(optim__steps=4, optim__decay=0.0), tmp_path / "good")
@@ -199,7 +199,7 @@ def test_values_that_are_not_finite_end_the_run_and_keep_the_last_good_state(
     for name in ("model", "ema", "optimizer"):
         a, b = (load_file(checkpoints(tmp_path / run)[-1] / f"{name}.safetensors") for run in ("good", "bad"))
         assert all(torch.equal(a[key], b[key]) for key in a)
-    assert ModelBundle.load(tmp_path / "bad", InfBrushDenoiser).info.training["finished"] is False
+    assert ModelBundle.load(tmp_path / "bad", {"denoiser": InfBrushDenoiser}).info.training["finished"] is False
 
 
 def test_a_truncated_checkpoint_is_told(config: Make, tmp_path: Path) -> None:
