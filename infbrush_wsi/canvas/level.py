@@ -124,13 +124,16 @@ class Level(TiledLevel):
     def _compute(self, box: Box) -> None:
         """The tiles under a window side by side: threads begin apart, so that they seldom need the same frame."""
         tiles = self.clean.under(box)
+        self.lens.prepare([self.clean.box(tile) for tile in tiles if self._key(tile) not in self.cache])
         stride = -(-len(tiles) // default_threads())
         run_parts(self.clean.fetch, [tile for i in range(stride) for tile in tiles[i::stride]], None)
         return_freed_memory()
 
     def _clean_tile(self, tile: TileIndex) -> Tile:
-        key = f"{self.name}/clean/{tile[0]}/{tile[1]}"
-        return self.cache.get(key, lambda: self.lens.clean(self.clean.box(tile)))
+        return self.cache.get(self._key(tile), lambda: self.lens.clean(self.clean.box(tile)))
+
+    def _key(self, tile: TileIndex) -> str:
+        return f"{self.name}/clean/{tile[0]}/{tile[1]}"
 
 
 def dump_tile(tile: Tile) -> bytes:

@@ -6,6 +6,7 @@ Plan, seed and model are the image: every tile at every level is computed from t
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from infbrush_wsi.canvas.shared_cache import SharedCache
 from infbrush_wsi.canvas.stage import Stage
 from infbrush_wsi.canvas.trajectory import FramePoints, FrameState, run_frame
 from infbrush_wsi.domain import Box
+from infbrush_wsi.fields._threads import default_threads, run_parts
 
 
 class Plan:
@@ -42,6 +44,40 @@ class Plan:
         self.generator, self.stages = generator, tuple(stages)
         self._cache, self._scratch = cache, scratch
         self._given: dict[str, FrameState] = {}
+        self._bytes_per_node = 0.0
+
+    def prepare(self, stage: Stage, tiles: Sequence[Box]) -> None:
+        """Run side by side the frames that tiles need, coarsest stage first.
+
+        Tiles ask for their frames themselves, but threads that render them then wait for each other's. Frames that
+        would not stay in memory until their tiles are rendered are left to the tiles.
+
+        Args:
+            stage: of the tiles.
+            tiles: the nodes of its grid that each of them touches.
+        """
+        if default_threads() == 1:
+            return
+        for of, frames in reversed(self._missing(stage, tiles)):
+            first, *others = frames
+            if not self._bytes_per_node:
+                self.state(of, first)
+                frames = others
+            size = self._bytes_per_node * of.frames.box(first).shape.count
+            if len(frames) * size <= self._cache.memory:
+                run_parts(partial(self.state, of), frames, None)
+
+    def _missing(self, stage: Stage, tiles: Sequence[Box]) -> list[tuple[Stage, list[FrameIndex]]]:
+        """Frames that are not there yet, of a stage and of the coarser ones that guide them."""
+        found = []
+        frames = sorted({frame for nodes in tiles for frame in stage.frames.touching(nodes)})
+        while frames := [frame for frame in frames if not self.has(stage, frame)]:
+            found.append((stage, frames))
+            if not stage.guide_nodes:
+                break
+            frames = sorted({f for frame in frames for f in self._guides(stage, stage.frame_pixels(frame))})
+            stage = self.stages[stage.number + 1]
+        return found
 
     def state(self, stage: Stage, frame: FrameIndex, progress: Progress | None = None) -> FrameState:
         """The state of a frame, run if nobody has done so yet; then `progress` is told (steps done, steps in all)."""
@@ -49,6 +85,7 @@ class Plan:
         if key in self._given:
             return self._given[key]
         found: FrameState = self._cache.get(key, lambda: self.run(self.generator, stage, frame, progress))
+        self._bytes_per_node = found.nbytes / stage.frames.box(frame).shape.count
         return found
 
     def states(self, stage: Stage, frames: Sequence[FrameIndex]) -> list[FrameState]:
@@ -114,9 +151,13 @@ class Plan:
     def _coarse(self, stage: Stage, box: Box) -> Cloud:
         """The next stage's points within a box of training pixels of this one, in its coordinates."""
         above = self.stages[stage.number + 1]
-        step = above.factor / stage.factor
-        nodes = box.cells(above.pitch * step).clip(above.frames.nodes)
-        return self.clouds(above, above.frames.touching(nodes)).scaled(step).inside(box)
+        return self.clouds(above, self._guides(stage, box)).scaled(above.factor / stage.factor).inside(box)
+
+    def _guides(self, stage: Stage, box: Box) -> list[FrameIndex]:
+        """Frames of the next stage under a box of training pixels of this one."""
+        above = self.stages[stage.number + 1]
+        nodes = box.cells(above.pitch * above.factor / stage.factor).clip(above.frames.nodes)
+        return above.frames.touching(nodes)
 
 
 def frame_key(stage: Stage, frame: FrameIndex) -> str:

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from infbrush_wsi.canvas.level import Tile, TiledLevel, TileIndex, TileLattice
 from infbrush_wsi.canvas.picture import to_grey
 from infbrush_wsi.domain import Box
-from infbrush_wsi.fields._threads import run_parts
 from infbrush_wsi.points.grid import GridGeometry
 from infbrush_wsi.points.transfer import splat_matrix
 
@@ -41,9 +40,8 @@ class ScatteredLevel(TiledLevel):
 
     def read(self, box: Box) -> NDArray[np.uint8]:
         """A window inside the image, uint8 (h, w, C)."""
-        stage = self.lens.stage
-        frames = stage.frames.touching(self._nodes(box)) if box.shape.count else []
-        run_parts(lambda frame: self.lens.plan.state(stage, frame), frames, None)
+        if box.shape.count:
+            self.lens.plan.prepare(self.lens.stage, [self._nodes(box)])
         return np.asarray(self.picture.read(box), np.uint8)
 
     def _tile(self, tile: TileIndex) -> Tile:

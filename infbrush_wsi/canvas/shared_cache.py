@@ -51,7 +51,7 @@ class SharedCache(Generic[Value]):
         self._lock = threading.Lock()
         self._codec = (dump, load)
         self._busy: dict[str, Once[Value]] = {}
-        self._folder, self._disk, self._memory = folder, disk, memory
+        self._folder, self._disk, self.memory = folder, disk, memory
         self._values: Any = None
 
     def get(self, key: str, compute: Callable[[], Value]) -> Value:
@@ -105,11 +105,11 @@ class SharedCache(Generic[Value]):
     def _store(self) -> Any:
         if self._values is None:
             if self._folder is None:
-                self._values = zict.LRU(self._memory, {}, weight=_weight)
+                self._values = zict.LRU(self.memory, {}, weight=_weight)
             else:
                 files = zict.Func(*self._codec, zict.File(self._folder))
                 slow = zict.LRU(self._disk, files, weight=_weight)  # an estimate of the file's size
-                self._values = zict.Buffer({}, slow, n=self._memory, weight=_weight)
+                self._values = zict.Buffer({}, slow, n=self.memory, weight=_weight)
         return self._values
 
 

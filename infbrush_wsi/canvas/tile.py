@@ -69,6 +69,23 @@ class Lens:
         limit = self.exact_halo if halo is None else max(LEAST_HALO, math.ceil(halo * self.ratio))
         return [min(limit, self.reach * (steps - k)) for k in range(steps)] + [0]
 
+    def axes(self, region: Box) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Rows and columns of a region in training pixels."""
+        return centres(region.y0, region.h) / self.ratio, centres(region.x0, region.w) / self.ratio
+
+    def nodes(self, region: Box) -> Box:
+        """The nodes between which a region interpolates."""
+        stage = self.stage
+        (y0, y1), (x0, x1) = (
+            touched_nodes(axis, stage.pitch, nodes)
+            for axis, nodes in zip(self.axes(region), stage.frames.nodes.as_tuple(), strict=True)
+        )
+        return Box(x0, y0, x1 - x0, y1 - y0)
+
+    def prepare(self, tiles: Sequence[Box]) -> None:
+        """Run what tiles will need of the plan, see `Plan.prepare`."""
+        self.plan.prepare(self.stage, [self.nodes(tile.pad(self.margins[0]).clip(self.image)) for tile in tiles])
+
     def clean(self, box: Box) -> NDArray[np.float32]:
         """T x_0 of a tile: float32 (h, w, C). Its bits depend on the box and nothing else."""
         with one_torch_thread(), torch.no_grad():
@@ -168,19 +185,9 @@ class TileRun:
         origin, first = (0.0, 0.0), (region.y0, region.x0)
         return field.on_lattice(origin, 1.0 / self.lens.ratio, region.shape, first_yx=first, threads=1)
 
-    def _axes(self) -> Sequence[NDArray[np.float64]]:
-        """Rows and columns of the widest region in training pixels."""
-        region, ratio = self.region, self.lens.ratio
-        return centres(region.y0, region.h) / ratio, centres(region.x0, region.w) / ratio
-
     def _mixture(self) -> Mixture:
-        y, x = self._axes()
+        y, x = self.lens.axes(self.region)
         return self.lens.generator.mixture_on(y * self.lens.stage.unit, x * self.lens.stage.unit)
 
     def _view(self) -> PlanView:
-        stage = self.lens.stage
-        (y0, y1), (x0, x1) = (
-            touched_nodes(axis, stage.pitch, nodes)
-            for axis, nodes in zip(self._axes(), stage.frames.nodes.as_tuple(), strict=True)
-        )
-        return self.lens.plan.view(stage, Box(x0, y0, x1 - x0, y1 - y0), self.mixture.present)
+        return self.lens.plan.view(self.lens.stage, self.lens.nodes(self.region), self.mixture.present)

@@ -7,6 +7,7 @@ import time
 import pytest
 import torch
 
+from infbrush_wsi.canvas import plan as plan_module
 from infbrush_wsi.canvas.state_bytes import to_tensors
 
 CALL = {"condition": "Invasive", "seed": 5, "num_inference_steps": 3}
@@ -65,3 +66,44 @@ def test_a_saved_plan_may_be_read_by_whom_the_folder_allows(canvas, tmp_path):
     plain = tmp_path / "plain"
     plain.touch()
     assert path.stat().st_mode == plain.stat().st_mode
+
+
+@pytest.fixture
+def counted(canvas, monkeypatch):
+    """The canvas, and the frames that are run, with the threads that ran them."""
+    runs, plan = [], canvas.reader.plan
+    run = plan.run
+
+    def noting(generator, stage, frame, progress=None):
+        runs.append(((stage.number, *frame), threading.current_thread().name))
+        return run(generator, stage, frame, progress)
+
+    monkeypatch.setattr(plan, "run", noting)
+    return canvas, runs
+
+
+def test_a_window_runs_each_frame_that_its_tiles_need_once(counted, make_pipeline):
+    canvas, runs = counted
+    window = canvas.read_region((60, 20), 0, (50, 40))
+    before = len(runs)
+    canvas.reader.forget_tiles()
+    again = canvas.read_region((60, 20), 0, (50, 40))
+    frames = [frame for frame, _ in runs]
+    assert 1 < before == len(runs) == len(set(frames))
+    assert (window == again).all()
+    lonely = make_pipeline()(**CALL, size=(150, 100), frame=32)
+    lonely.reader.plan.prepare = lambda *_: None  # every tile plans for itself
+    assert (lonely.read_region((60, 20), 0, (50, 40)) == window).all()
+
+
+def test_frames_that_would_not_stay_in_memory_are_left_to_the_tiles(counted, monkeypatch):
+    canvas, runs = counted
+    monkeypatch.setattr(plan_module, "default_threads", lambda: 2)
+    plan, stage = canvas.reader.plan, canvas.reader.stages[0]
+    whole = [stage.frames.box((i, j)) for i in range(stage.frames.shape.h) for j in range(stage.frames.shape.w)]
+    plan._cache.memory = 1
+    plan.prepare(stage, whole)
+    assert [frame for frame, _ in runs] == [(canvas.reader.stages[-1].number, 0, 0)]  # it tells how large they are
+    plan._cache.memory = 1 << 30
+    plan.prepare(stage, whole)
+    assert len(runs) == sum(s.frames.count for s in canvas.reader.stages)
