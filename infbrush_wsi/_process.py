@@ -8,10 +8,10 @@ import sys
 import threading
 import time
 
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8
 LARGEST_BLOCK = 1 << 30
 NEVER = -1
-SECONDS_BETWEEN = 5.0
+SECONDS_BETWEEN = 1.0
 SPINS = "2000"
 """Turns of libgomp's waiting loop before a thread sleeps: some tens of microseconds."""
 
@@ -40,7 +40,8 @@ def keep_freed_memory() -> bool:
     """Let this process reuse the memory that it frees, where the C library is glibc.
 
     glibc gives blocks over 32 MiB back to the system at once, and takes them back page by page: a training step on
-    65,536 points then meets many thousand page faults. The process keeps its peak, not more.
+    65,536 points then meets many thousand page faults. The process keeps its peak, not more: there are no more heaps
+    than processors, because what one of them keeps the others cannot use.
 
     Returns:
         whether the setting was made (False on other systems, where nothing is changed).
@@ -51,7 +52,10 @@ def keep_freed_memory() -> bool:
         mallopt = ctypes.CDLL("libc.so.6").mallopt
     except (OSError, AttributeError):  # another C library
         return False
-    return bool(mallopt(M_MMAP_THRESHOLD, LARGEST_BLOCK) and mallopt(M_TRIM_THRESHOLD, NEVER))
+    heaps = len(os.sched_getaffinity(0))
+    return all(
+        (mallopt(M_MMAP_THRESHOLD, LARGEST_BLOCK), mallopt(M_TRIM_THRESHOLD, NEVER), mallopt(M_ARENA_MAX, heaps))
+    )
 
 
 class _Returning:
