@@ -13,6 +13,7 @@ import torch
 from diffusers import DDPMScheduler
 from torch import Tensor
 
+from infbrush_wsi.diffusion.sde import VP_SDE, TraceClassSDE
 from infbrush_wsi.errors import ConfigError
 
 Prediction = Literal["epsilon", "velocity"]
@@ -24,13 +25,15 @@ class ProcessConfig:
     """What a checkpoint must remember of its diffusion process.
 
     Attributes:
-        schedule: name of diffusers' beta schedule; 'squaredcos_cap_v2' is the cosine schedule of both papers.
+        schedule: name of diffusers' beta schedule; 'squaredcos_cap_v2' is the cosine schedule of both papers;
+            'vp_sde' is that of Multilevel Diffusion (`diffusion.sde`).
         prediction: 'epsilon': the network predicts T ξ (published); 'velocity': √ᾱ T ξ - √(1 - ᾱ) T x_0, better
             conditioned at high noise and with few sampling steps.
         noise_std: standard deviation of T ξ; 1 / √(4 π) = 0.282 for a mollifier of one pixel.
         data_std: standard deviation of T x_0 (values in [-1, 1]).
         data_mean: mean of T x_0 per band.
         scale_input: divide x_t by its standard deviation before the network sees it (the published code does not).
+        bounded: data lie in [-1, 1], and so do estimates of T x_0.
     """
 
     schedule: str = "squaredcos_cap_v2"
@@ -39,6 +42,7 @@ class ProcessConfig:
     data_std: float = 0.5
     data_mean: tuple[float, ...] = (0.0, 0.0, 0.0)
     scale_input: bool = True
+    bounded: bool = True
 
 
 class MollifiedProcess:
@@ -48,11 +52,7 @@ class MollifiedProcess:
         if config.prediction not in ("epsilon", "velocity"):
             raise ConfigError(f"prediction must be 'epsilon' or 'velocity', not {config.prediction!r}")
         self.config = config
-        try:
-            scheduler: Any = DDPMScheduler(num_train_timesteps=TRAIN_TIMESTEPS, beta_schedule=config.schedule)
-        except NotImplementedError as error:
-            raise ConfigError(f"diffusers has no beta schedule called {config.schedule!r}: {error}") from error
-        self.alphas_cumprod: Tensor = scheduler.alphas_cumprod.double()
+        self.alphas_cumprod = _alphas_cumprod(config.schedule)
 
     def signal_noise(self, timestep: Tensor) -> tuple[Tensor, Tensor]:
         """√ᾱ_t and √(1 - ᾱ_t), float32, shaped (B, 1, 1)."""
@@ -99,7 +99,10 @@ class MollifiedProcess:
         return snr.clamp_max(gamma) * error
 
     def clean(self, x: Tensor, output: Tensor, timestep: Tensor) -> Tensor:
-        """T x̂_0 from x_t and the network's output, clamped to the range of data (legal for a unit-mass mollifier)."""
+        """T x̂_0 from x_t and the network's output.
+
+        Clamped to the range of data if that is known, which is legal for a unit-mass mollifier.
+        """
         signal, sigma = self.signal_noise(timestep)
         if self.config.prediction == "epsilon":
             estimate = (x - sigma * output * self.config.noise_std) / signal
@@ -108,7 +111,7 @@ class MollifiedProcess:
             velocity = output * self._velocity_std(signal, sigma)
             # x - signal * mean = signal * (clean - mean) + sigma * noise, and the velocity is its rotation.
             estimate = mean + signal * (x - signal * mean) - sigma * velocity
-        return estimate.clamp(-1.0, 1.0)
+        return estimate.clamp(-1.0, 1.0) if self.config.bounded else estimate
 
     def noise(self, x: Tensor, clean: Tensor, timestep: Tensor) -> Tensor:
         """T ξ̂ that belongs to an estimate of T x_0."""
@@ -117,3 +120,15 @@ class MollifiedProcess:
 
     def _velocity_std(self, signal: Tensor, sigma: Tensor) -> Tensor:
         return (signal**2 * self.config.noise_std**2 + sigma**2 * self.config.data_std**2).sqrt()
+
+
+def _alphas_cumprod(schedule: str) -> Tensor:
+    """ᾱ of every time step, float64."""
+    if schedule == VP_SDE:
+        return TraceClassSDE().alphas_cumprod(TRAIN_TIMESTEPS)
+    try:
+        scheduler: Any = DDPMScheduler(num_train_timesteps=TRAIN_TIMESTEPS, beta_schedule=schedule)
+    except NotImplementedError as error:
+        raise ConfigError(f"diffusers has no beta schedule called {schedule!r}: {error}") from error
+    alphas: Tensor = scheduler.alphas_cumprod.double()
+    return alphas

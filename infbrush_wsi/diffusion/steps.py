@@ -17,6 +17,7 @@ from diffusers import DDIMScheduler, DPMSolverMultistepScheduler
 from torch import Tensor
 
 from infbrush_wsi.diffusion.process import TRAIN_TIMESTEPS
+from infbrush_wsi.diffusion.sde import VP_SDE, TraceClassSDE
 from infbrush_wsi.errors import ConfigError
 
 SCHEDULERS = ("dpmsolver++", "ddim")
@@ -56,7 +57,11 @@ def make_scheduler(name: str, schedule: str) -> Any:
     Raises:
         ConfigError: for another name.
     """
-    common = {"num_train_timesteps": TRAIN_TIMESTEPS, "beta_schedule": schedule, "prediction_type": "sample"}
+    common: dict[str, Any] = {"num_train_timesteps": TRAIN_TIMESTEPS, "prediction_type": "sample"}
+    if schedule == VP_SDE:
+        common["trained_betas"] = TraceClassSDE().betas(TRAIN_TIMESTEPS).tolist()
+    else:
+        common["beta_schedule"] = schedule
     if name == "ddim":
         return DDIMScheduler(**common, clip_sample=False, set_alpha_to_one=True, timestep_spacing="trailing")
     if name == "dpmsolver++":

@@ -86,7 +86,7 @@ class ScaleMixture:
         tau, order = sigma**2, 2.0 * bessel.exponent
         density = tau**order * np.exp(-bessel.shift * tau) / special.gamma(order) * 2.0 * math.log(STEP)
         variance = (self.law.gain * bessel.scale / self.law.reference) ** 2 * density / (4.0 * math.pi * tau)
-        return sigma, np.sqrt(variance)
+        return np.asarray(sigma, np.float64), np.asarray(np.sqrt(variance), np.float64)
 
     @property
     def std(self) -> float:
