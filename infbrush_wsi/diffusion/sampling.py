@@ -22,6 +22,7 @@ def sample_points(
     condition: ConditionBatch,
     steps: Sequence[Step],
     guidance_scale: float = 1.0,
+    fresh: Callable[[int], Tensor] | None = None,
 ) -> Tensor:
     """Integrate from T ξ to T x_0 at a set of points.
 
@@ -30,19 +31,20 @@ def sample_points(
         process: the diffusion process.
         noise: (B, N, C) float32, T ξ at the points.
         condition: of the B images.
-        steps: from `diffusion.steps.step_table`; deterministic ones.
+        steps: from `diffusion.steps.step_table`.
         guidance_scale: classifier-free guidance; 1 evaluates the conditional network only.
+        fresh: makes the noise (B, N, C) that step k adds; deterministic steps add none.
 
     Returns:
-        (B, N, C) float32 in [-1, 1], still mollified.
+        (B, N, C) float32, in [-1, 1] for bounded data, still mollified.
     """
     x = noise
     past: list[Tensor] = []
-    for step in steps:
+    for number, step in enumerate(steps):
         timestep = torch.full((x.shape[0],), step.timestep, device=x.device)
         clean = predict_clean(network, process, x, timestep, condition, guidance_scale)
         past = [clean, *past][: max(len(s.predictions) for s in steps)]
-        x = step.apply(x, past)
+        x = step.apply(x, past, fresh(number) if fresh is not None and step.noise else None)
     return x
 
 

@@ -54,7 +54,7 @@ class WindowedSinc(nn.Module):
 
     kernel: Tensor
 
-    def __init__(self, taps: int = 12, beta: float = 6.0) -> None:
+    def __init__(self, taps: int = 16, beta: float = 4.0) -> None:
         super().__init__()
         offset = torch.arange(taps, dtype=torch.float64) - (taps - 1) / 2
         kernel = torch.special.sinc(offset / 2) * torch.kaiser_window(taps, False, beta, dtype=torch.float64)

@@ -86,6 +86,9 @@ class ModelConfig(_Part):
         scale_input: divide x_t by its known standard deviation.
         schedule: diffusers' name of the beta schedule.
         sigma: of the mollifier in training pixels; at least 1, see `fields.noise`.
+        covariance: of the noise of Multilevel Diffusion, with its 'kind', see `fields.covariance`; None: 'bessel'.
+        noise_std: standard deviation of that noise at a pixel; None: what the operator gives, as published.
+        ortho: values of Multilevel Diffusion are multiplied by N_ref / N on N pixels a side, as published.
     """
 
     system: str = "infbrush"
@@ -95,6 +98,9 @@ class ModelConfig(_Part):
     scale_input: bool = True
     schedule: str = "squaredcos_cap_v2"
     sigma: float = Field(default=1.0, ge=1)
+    covariance: dict[str, Any] | None = None
+    noise_std: float | None = Field(default=1.0, gt=0)
+    ortho: bool = False
 
 
 class OptimConfig(_Part):
@@ -114,6 +120,8 @@ class OptimConfig(_Part):
         ema_ramp: False: the same decay from the start, as published.
         snr_gamma: weight the loss by min(SNR, snr_gamma) in units of the error of x_0 (min-SNR weighting); None: the
             error of the network's output counts the same at all noise levels, as published.
+        curriculum: (share of the steps, factor), in order: train so long on pixels that many times larger, with the
+            same windows and weights; what is left is trained at the full resolution. For systems on lattices.
         condition_drop: probability of training without the condition (classifier-free guidance).
         precision: 'no', 'bf16' or 'fp16' (accelerate's mixed precision).
         gradient_checkpointing: recompute point layers in the backward pass: True all, False none, 'auto' as many as
@@ -134,12 +142,20 @@ class OptimConfig(_Part):
     ema: float = Field(default=0.9995, gt=0, lt=1)
     ema_ramp: bool = True
     snr_gamma: float | None = Field(default=None, gt=0)
+    curriculum: tuple[tuple[float, int], ...] = ()
     condition_drop: float = Field(default=0.1, ge=0, le=1)
     precision: Literal["no", "bf16", "fp16"] = "no"
     gradient_checkpointing: bool | Literal["auto"] = "auto"
     memory_gib: float | None = Field(default=None, gt=0)
     compile: bool = False
     seed: int = 0
+
+    @field_validator("curriculum")
+    @classmethod
+    def _shares(cls, stages: tuple[tuple[float, int], ...]) -> tuple[tuple[float, int], ...]:
+        if any(share <= 0 or factor < 2 for share, factor in stages) or sum(share for share, _ in stages) > 1:
+            raise ValueError("shares must be positive with a sum of at most 1, and factors at least 2")
+        return stages
 
 
 class RecordConfig(_Part):

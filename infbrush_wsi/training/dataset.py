@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -77,6 +78,20 @@ class SampleSpec:
     seed: int
 
 
+class Conditioned(Protocol):
+    """What a sample's condition is made from."""
+
+    @property
+    def image(self) -> TrainingImage:
+        """That it was cut from."""
+        ...
+
+    @property
+    def embedding(self) -> NDArray[np.float32] | None:
+        """Of its window, or None."""
+        ...
+
+
 @dataclass(frozen=True)
 class _Sample:
     draw: Draw
@@ -132,7 +147,7 @@ class FunctionDataset(Dataset[TrainBatch]):
         samples = [self._sample(first + i) for i in range(batch)]
         # Times and drops are drawn for all processes together: the global batch does not depend on how it is cut.
         rng, mine = self._rng("times", step), slice(self.rank * batch, (self.rank + 1) * batch)
-        times = _stratified_times(rng, self.world * batch)[mine]
+        times = stratified_times(rng, self.world * batch)[mine]
         dropped = (rng.random(self.world * batch) < self.spec.condition_drop)[mine]
         side = self.spec.window
         weight = np.stack([s.draw.weight * s.valid for s in samples])
@@ -152,7 +167,7 @@ class FunctionDataset(Dataset[TrainBatch]):
         sample = self._sample(number)
         return sample.clean, (sample.draw.weight * sample.valid).astype(np.float32)
 
-    def _condition(self, samples: Sequence[_Sample]) -> ConditionBatch:
+    def _condition(self, samples: Sequence[Conditioned]) -> ConditionBatch:
         """The embeddings of the windows, or the classes of their images."""
         if self.embeddings is not None:
             null = torch.tensor([s.embedding is None for s in samples])
@@ -218,7 +233,7 @@ class FunctionDataset(Dataset[TrainBatch]):
         return self._pickers[key], spacing / min(spacings) if spacings else 1.0
 
 
-def _stratified_times(rng: np.random.Generator, batch: int) -> NDArray[np.int64]:
+def stratified_times(rng: np.random.Generator, batch: int) -> NDArray[np.int64]:
     """One time step in each of `batch` equal parts of the schedule, in random order: lower variance, same law."""
     times = (np.arange(batch) + rng.random(batch)) / batch * TRAIN_TIMESTEPS
     return rng.permutation(np.minimum(times.astype(np.int64), TRAIN_TIMESTEPS - 1))

@@ -15,6 +15,7 @@ from infbrush_wsi.models.bundle import ModelBundle, write_json
 from infbrush_wsi.training.build import TrainingData, load_data
 from infbrush_wsi.training.checkpoint import checkpoints, read_state
 from infbrush_wsi.training.config import RunConfig
+from infbrush_wsi.training.curriculum import check_curriculum
 from infbrush_wsi.training.loop import Report, TrainingLoop
 from infbrush_wsi.training.systems import system
 
@@ -60,6 +61,7 @@ def train(
         ConfigError, DatasetError, SourceError, TrainingError: as their names say.
     """
     out = Path(out)
+    check_curriculum(config)
     fresh = not out.exists()
     _prepare(config, out, resume)
     accelerator = _accelerator(config.optim.precision)

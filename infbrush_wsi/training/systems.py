@@ -8,7 +8,10 @@ from typing import cast
 from infbrush_wsi.errors import ConfigError
 from infbrush_wsi.training.task import Assemble
 
-SYSTEMS = {"infbrush": "infbrush_wsi.training.infbrush:assemble"}
+SYSTEMS = {
+    "infbrush": "infbrush_wsi.training.infbrush:assemble",
+    "multilevel": "infbrush_wsi.training.multilevel:assemble",
+}
 """Where each system's parts are put together; imported on use."""
 
 
