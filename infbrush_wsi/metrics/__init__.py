@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from infbrush_wsi.metrics.features.protocol import FeatureExtractor
     from infbrush_wsi.metrics.features.registry import feature_extractor, feature_names
     from infbrush_wsi.metrics.frechet import SmallSampleWarning, frechet_distance, frechet_distances
+    from infbrush_wsi.metrics.functions import riesz_mmd, sliced_wasserstein
     from infbrush_wsi.metrics.gaussian import GaussianStatistics
     from infbrush_wsi.metrics.image_statistics import ImageStatistics, image_metrics
     from infbrush_wsi.metrics.kernel import kernel_distance, kernel_distances
@@ -66,9 +67,11 @@ __all__ = [
     "nearest_features",
     "power_spectra",
     "precision_recall",
+    "riesz_mmd",
     "sample_features",
     "scale_consistency",
     "seam_score",
+    "sliced_wasserstein",
     "two_point_covariances",
     "variance_ratio",
     "write_evaluation",
@@ -107,9 +110,11 @@ _EXPORTS = {
     "nearest_features": "infbrush_wsi.metrics.memorisation",
     "power_spectra": "infbrush_wsi.metrics.spectrum",
     "precision_recall": "infbrush_wsi.metrics.manifold",
+    "riesz_mmd": "infbrush_wsi.metrics.functions",
     "sample_features": "infbrush_wsi.metrics.sampling",
     "scale_consistency": "infbrush_wsi.metrics.scales",
     "seam_score": "infbrush_wsi.metrics.tile_borders",
+    "sliced_wasserstein": "infbrush_wsi.metrics.functions",
     "two_point_covariances": "infbrush_wsi.metrics.correlation",
     "variance_ratio": "infbrush_wsi.metrics.seams",
     "write_evaluation": "infbrush_wsi.metrics.page",
