@@ -1,4 +1,4 @@
-"""Resampling without aliasing, and nonlinearities that respect it (convolutional neural operators; science of §3.5).
+"""Resampling without aliasing, and nonlinearities that respect it (convolutional neural operators).
 
 A pointwise nonlinearity creates frequencies that the lattice cannot hold; they fold back and depend on the resolution.
 Here it is applied on a lattice of twice the resolution, and what the original lattice cannot hold is cut off after it.
@@ -39,7 +39,8 @@ def resample(x: Tensor, size: tuple[int, int]) -> Tensor:
     columns = torch.arange(mx, device=x.device)
     shift = shift * torch.exp(1j * torch.pi * columns * (1 / size[1] - 1 / old[1]))
     out[..., rows % size[0], :mx] = spectrum[..., rows % old[0], :mx] * shift
-    return torch.fft.irfft2(out, s=size, norm="forward")
+    found: Tensor = torch.fft.irfft2(out, s=size, norm="forward")
+    return found
 
 
 class WindowedSinc(nn.Module):

@@ -44,4 +44,5 @@ class SpectralConv2d(nn.Module):
         mixed = torch.einsum("bikl,klio->bokl", low, weight[rows % len(weight), :mx])
         out = spectrum.new_zeros(len(x), weight.shape[-1], height, width // 2 + 1)
         out[:, :, rows % height, :mx] = mixed
-        return torch.fft.irfft2(out, s=(height, width), norm="forward")
+        found: Tensor = torch.fft.irfft2(out, s=(height, width), norm="forward")
+        return found

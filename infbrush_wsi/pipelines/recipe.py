@@ -9,18 +9,38 @@ import threading
 from collections import OrderedDict
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from infbrush_wsi.errors import CheckpointError, PlanError
 
 if TYPE_CHECKING:
     from infbrush_wsi.canvas.canvas import Canvas
-    from infbrush_wsi.pipelines.infbrush import InfBrushPipeline
+    from infbrush_wsi.models.bundle import ModelBundle
 
 KEPT_CANVASES = 4
 _CANVASES: OrderedDict[tuple[str, Path], Canvas] = OrderedDict()
 _LOCK = threading.Lock()
+
+
+class Pipeline(Protocol):
+    """A pipeline of any system, as recipes see it."""
+
+    bundle: ModelBundle
+
+    @classmethod
+    def from_pretrained(cls, directory: str | Path) -> Self:
+        """Load a model directory."""
+        ...
+
+    def save_pretrained(self, directory: str | Path) -> None:
+        """Write the model to a directory."""
+        ...
+
+    def __call__(self, **call: Any) -> Canvas:
+        """Describe an image."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -32,13 +52,15 @@ class Recipe:
         call: its arguments.
         token: of the canvas, with which the result is compared; empty until it is made portable.
         directory: of the model.
+        kind: class of the pipeline, module:name, which another process imports when it needs it.
         name: hash that a model in memory goes by, which need not be that of the file it was saved to for the journey.
     """
 
-    pipeline: InfBrushPipeline | None
+    pipeline: Any
     call: dict[str, Any]
     token: str = ""
     directory: Path | None = None
+    kind: str = ""
     name: str | None = None
     _saved: list[Path] = field(default_factory=list, repr=False, compare=False)
 
@@ -53,7 +75,9 @@ class Recipe:
                     self.pipeline.save_pretrained(folder / "model")
                     self._saved.append(folder / "model")
             directory = self._saved[0]
-        return replace(self, pipeline=None, directory=directory.resolve(), token=token, name=name, _saved=[])
+        kind = f"{type(self.pipeline).__module__}:{type(self.pipeline).__name__}"
+        travelling = replace(self, pipeline=None, kind=kind, token=token, name=name, _saved=[])
+        return replace(travelling, directory=directory.resolve())
 
     def open(self) -> Canvas:
         """The canvas of this process; made at the first request.
@@ -68,7 +92,7 @@ class Recipe:
             if key in _CANVASES:
                 _CANVASES.move_to_end(key)
                 return _CANVASES[key]
-            canvas = _pipeline(self.directory, self.name)(**self.call)
+            canvas = _pipeline(self.kind, self.directory, self.name)(**self.call)
             if canvas.token != self.token:
                 raise PlanError(
                     f"the model in {self.directory} gives another image than the canvas was made for; "
@@ -81,12 +105,11 @@ class Recipe:
 
 
 @lru_cache(maxsize=2)
-def _pipeline(directory: Path, name: str | None) -> InfBrushPipeline:
-    from infbrush_wsi.pipelines.infbrush import InfBrushPipeline
-
+def _pipeline(kind: str, directory: Path, name: str | None) -> Pipeline:
     if not directory.is_dir():
         raise CheckpointError(f"there is no model directory {directory} on this machine; put it on a shared disk")
-    pipeline = InfBrushPipeline.from_pretrained(directory)
+    module, _, class_name = kind.partition(":")
+    pipeline: Pipeline = getattr(import_module(module), class_name).from_pretrained(directory)
     if name is not None:
         pipeline.bundle = replace(pipeline.bundle, weights_sha256=name, directory=None)
     return pipeline

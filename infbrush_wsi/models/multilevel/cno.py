@@ -2,7 +2,7 @@
 
 Convolutions and activations at a level never make frequencies that its lattice cannot hold: activations work at twice
 the resolution, and levels are joined by alias-free resampling. What is left to depend on the resolution is the size of
-the 3 x 3 kernels in physical units; a `pitch` fixes that too, see `MultilevelDenoiser`.
+the 3 x 3 kernels in physical units; the pipeline fixes that too, with `detail="training"`.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ class UNetBody(nn.Module):
         super().__init__()
         levels = len(multipliers)
         self.unit = 2 ** (levels - 1)
-        self.net = UNet2DModel(
+        self.net: nn.Module = UNet2DModel(
             in_channels=channels,
             out_channels=channels,
             block_out_channels=tuple(width * m for m in multipliers),
