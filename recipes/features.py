@@ -32,7 +32,7 @@ def main() -> None:
     import torch
     from safetensors.torch import save_file
 
-    from infbrush_wsi.metrics.features.small_network import WEIGHTS, small_network
+    from infbrush_wsi.models.feature_network import WEIGHTS, SmallNetwork
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
@@ -41,7 +41,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=WEIGHTS)
     options = parser.parse_args()
     torch.manual_seed(0)
-    network = small_network()
+    network = SmallNetwork()
     fit(network, images_of(options.data.resolve(), options.work.resolve()), options.minutes)
     options.out.parent.mkdir(parents=True, exist_ok=True)
     state = {name: value.half() for name, value in network.state_dict().items() if value.is_floating_point()}
@@ -74,7 +74,8 @@ def fit(network: Any, images: list[Any], minutes: float) -> None:
     import torch
     from torch import nn
 
-    from infbrush_wsi.metrics.features.small_network import EXPECTS, WIDTHS
+    from infbrush_wsi.metrics.features.small_network import SIDE
+    from infbrush_wsi.models.feature_network import WIDTHS
 
     heads = nn.ModuleDict({"image": nn.Linear(WIDTHS[-1], len(images)), "kind": nn.Linear(WIDTHS[-1], len(KINDS))})
     heads["level"] = nn.Linear(WIDTHS[-1], len(KINDS))
@@ -84,7 +85,7 @@ def fit(network: Any, images: list[Any], minutes: float) -> None:
     while share < 1.0:
         for group in optimiser.param_groups:
             group["lr"] = 2e-3 * min(1.0, (step + 1) / 100) * (1 - share)
-        crops, which = batch(images, chance, EXPECTS.size)
+        crops, which = batch(images, chance, SIDE)
         kind = int(torch.randint(len(KINDS), (1,), generator=chance))
         level = float(torch.rand(1, generator=chance))
         # Half of a batch stays as it is, so that undamaged images are known from each other in every batch.

@@ -74,10 +74,10 @@ def test_the_trained_network_sees_more_damage_as_more(one_thread):
 
 
 def test_the_weights_of_the_trained_network_must_be_whole(tmp_path, monkeypatch):
-    from infbrush_wsi.metrics.features import small_network
+    from infbrush_wsi.models import feature_network
 
-    (tmp_path / "infbrush.safetensors").write_bytes(small_network.WEIGHTS.read_bytes()[:5000])
-    monkeypatch.setattr(small_network, "WEIGHTS", tmp_path / "infbrush.safetensors")
+    (tmp_path / "infbrush.safetensors").write_bytes(feature_network.WEIGHTS.read_bytes()[:5000])
+    monkeypatch.setattr(feature_network, "WEIGHTS", tmp_path / "infbrush.safetensors")
     with pytest.raises(CheckpointError, match="install the package again"):
         feature_extractor("infbrush")
 
