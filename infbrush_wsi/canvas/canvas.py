@@ -19,7 +19,7 @@ from infbrush_wsi.canvas.level_array import CHUNK, LevelArray, chunks_of
 from infbrush_wsi.canvas.painted import write_layout
 from infbrush_wsi.canvas.picture import pyramid_shapes, resized
 from infbrush_wsi.canvas.reader import Progress, Reader
-from infbrush_wsi.canvas.spec import CanvasSpec, whole_pair
+from infbrush_wsi.canvas.spec import ImageSpec, whole_pair
 from infbrush_wsi.domain import Box, Lattice, Shape
 from infbrush_wsi.errors import ConfigError, OutputError, RegionError
 from infbrush_wsi.sources.base import MAX_REGION_PIXELS
@@ -58,7 +58,7 @@ class Canvas:
 
     def __init__(
         self,
-        spec: CanvasSpec,
+        spec: ImageSpec,
         reader: Callable[[Path], Reader],
         *,
         sigma_px: float,
@@ -275,7 +275,7 @@ class Canvas:
             path: of the file; let it end in ``.plan.safetensors``.
 
         Raises:
-            ConfigError: under the joint engine, which has no plan.
+            ConfigError: if the canvas has no plan, as under the joint engine.
             OutputError: if it cannot be written.
         """
         from infbrush_wsi.canvas.plan_file import save_states
@@ -288,7 +288,7 @@ class Canvas:
         """Use a saved plan in place of computing it.
 
         Raises:
-            ConfigError: under the joint engine.
+            ConfigError: if the canvas has no plan.
             PlanError: if the file is damaged or belongs to another canvas.
         """
         from infbrush_wsi.canvas.plan_file import load_states
@@ -316,7 +316,7 @@ class Canvas:
     def _plan(self) -> Plan:
         plan: Plan | None = getattr(self.reader, "plan", None)
         if plan is None:
-            raise ConfigError("the joint engine has no plan; use engine='lazy'")
+            raise ConfigError("this canvas has no plan: the joint engine and systems with latents make none")
         return plan
 
     def portable(self) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import operator
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from infbrush_wsi.domain import Lattice, Shape
 from infbrush_wsi.errors import ConfigError, RegionError
@@ -32,6 +32,55 @@ def whole_pair(pair: Any, what: str) -> tuple[int, int]:
     except (TypeError, ValueError) as error:
         raise RegionError(f"{what} must be two whole numbers of pixels, not {pair!r}") from error
     return first, second
+
+
+class ImageSpec(Protocol):
+    """What a canvas asks of a specification, whatever system makes its pixels."""
+
+    @property
+    def lattice(self) -> Lattice:
+        """Pixels of level 0 in physical space."""
+        ...
+
+    @property
+    def shape(self) -> Shape:
+        """Rows and columns of level 0."""
+        ...
+
+    @property
+    def seed(self) -> int:
+        """Of the noise."""
+        ...
+
+    @property
+    def condition(self) -> Any:
+        """As the user gave it."""
+        ...
+
+    @property
+    def engine(self) -> str:
+        """How pixels are computed; 'lazy': when they are read, in any order."""
+        ...
+
+    def provenance(self) -> dict[str, Any]:
+        """What is written into every output."""
+        ...
+
+
+def check_sampling(seed: int, guidance_scale: float, eta: float, tile: int) -> None:
+    """Refuse what no system can sample with.
+
+    Raises:
+        ConfigError: naming what is out of its range.
+    """
+    if not 0 <= seed < 1 << 63:
+        raise ConfigError(f"seed must be an integer in [0, 2**63), not {seed}")
+    if not (math.isfinite(guidance_scale) and guidance_scale >= 0):
+        raise ConfigError(f"guidance_scale must be finite and not negative, it is {guidance_scale}")
+    if not 0 <= eta <= 1:
+        raise ConfigError(f"eta must be between 0 (deterministic) and 1, not {eta}")
+    if tile < 32:
+        raise ConfigError(f"tile must be at least 32 pixels, not {tile}")
 
 
 @dataclass(frozen=True)
@@ -85,14 +134,7 @@ class CanvasSpec:
     plan_density: float | None = None
 
     def __post_init__(self) -> None:
-        if not 0 <= self.seed < 1 << 63:
-            raise ConfigError(f"seed must be an integer in [0, 2**63), not {self.seed}")
-        if not (math.isfinite(self.guidance_scale) and self.guidance_scale >= 0):
-            raise ConfigError(f"guidance_scale must be finite and not negative, it is {self.guidance_scale}")
-        if not 0 <= self.eta <= 1:
-            raise ConfigError(f"eta must be between 0 (deterministic) and 1, not {self.eta}")
-        if self.tile < 32:
-            raise ConfigError(f"tile must be at least 32 pixels, not {self.tile}")
+        check_sampling(self.seed, self.guidance_scale, self.eta, self.tile)
         if self.engine not in ENGINES:
             raise ConfigError(f"engine must be {' or '.join(map(repr, ENGINES))}, not {self.engine!r}")
         if self.halo is not None and not 0 <= self.halo <= 4096:
@@ -123,7 +165,11 @@ class CanvasSpec:
 
     def provenance(self) -> dict[str, Any]:
         """What is written into every output."""
-        values = asdict(self)
-        values.pop("lattice")
-        condition = self.condition
-        return values | {"condition": condition if isinstance(condition, str | None) else "embedding"}
+        return recorded(asdict(self))
+
+
+def recorded(values: dict[str, Any]) -> dict[str, Any]:
+    """A specification's values as they are written into outputs: without the lattice, an embedding as that word."""
+    condition = values["condition"]
+    kept = {name: value for name, value in values.items() if name != "lattice"}
+    return kept | {"condition": condition if isinstance(condition, str | None) else "embedding"}

@@ -40,14 +40,14 @@ class Query:
             cell: sides (y, x) of a pixel in feature cells.
             origin: feature coordinates (y, x) of the lattice's corner.
         """
-        pairs = (torch.tensor([pair], dtype=torch.float64) for pair in (origin, cell))
-        return cls(*pairs, torch.tensor([[box.y0, box.x0]]), box.shape)
+        corner, sides = (torch.tensor([pair], dtype=torch.float64) for pair in (origin, cell))
+        return cls(corner, sides, torch.tensor([[box.y0, box.x0]]), box.shape)
 
     @classmethod
     def stacked(cls, queries: Sequence[Query]) -> Query:
         """A batch of windows of one shape."""
-        joined = (torch.cat([getattr(q, name) for q in queries]) for name in ("origin", "cell", "first"))
-        return cls(*joined, queries[0].shape)
+        origin, cell, first = ([getattr(q, name) for q in queries] for name in ("origin", "cell", "first"))
+        return cls(torch.cat(origin), torch.cat(cell), torch.cat(first), queries[0].shape)
 
     def __len__(self) -> int:
         return len(self.cell)
@@ -67,7 +67,3 @@ class Query:
     def to(self, device: torch.device | str) -> Query:
         """The same on another device."""
         return Query(self.origin.to(device), self.cell.to(device), self.first.to(device), self.shape)
-
-    def pin_memory(self) -> Query:
-        """The same in page-locked memory."""
-        return Query(self.origin.pin_memory(), self.cell.pin_memory(), self.first.pin_memory(), self.shape)

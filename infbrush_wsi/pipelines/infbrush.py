@@ -3,29 +3,35 @@
 from __future__ import annotations
 
 import math
-import operator
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import torch
-from affine import Affine
 from numpy.typing import ArrayLike
 
 from infbrush_wsi.canvas.canvas import Canvas
 from infbrush_wsi.canvas.lazy import CacheLimits
 from infbrush_wsi.canvas.reader import Progress
-from infbrush_wsi.canvas.spec import DEFAULT_HALO, CanvasSpec, whole_pair
+from infbrush_wsi.canvas.spec import DEFAULT_HALO, CanvasSpec
 from infbrush_wsi.conditioning.condition import ConditionBatch
 from infbrush_wsi.conditioning.encoders.record import EncoderRecord, check_same_encoder
 from infbrush_wsi.conditioning.layout import EmbeddingGrid, Layout
-from infbrush_wsi.diffusion.process import MollifiedProcess, ProcessConfig
 from infbrush_wsi.diffusion.steps import make_scheduler, step_table
-from infbrush_wsi.domain import MICROMETERS_PER_UNIT, Lattice, Shape
-from infbrush_wsi.errors import CheckpointError, ConditionError, ConfigError, RegionError
+from infbrush_wsi.domain import Lattice
+from infbrush_wsi.errors import CheckpointError, ConditionError
 from infbrush_wsi.models.bundle import ModelBundle
 from infbrush_wsi.models.infbrush import InfBrushDenoiser
 from infbrush_wsi.models.info import ModelInfo
+from infbrush_wsi.pipelines.call import (
+    condition_of,
+    known_classes,
+    lattice_of,
+    process_of,
+    provenance_of,
+    spacing_of,
+    whole,
+)
 from infbrush_wsi.pipelines.engines import Engines
 from infbrush_wsi.pipelines.recipe import Recipe
 
@@ -50,7 +56,7 @@ class InfBrushPipeline:
         self.bundle = bundle
         self.info = bundle.info
         self.denoiser: InfBrushDenoiser = bundle.denoiser.to(device).eval()
-        self.process = _process(self.info)
+        self.process = process_of(self.info)
         _check_agreement(self.info, self.denoiser)
 
     @classmethod
@@ -97,7 +103,9 @@ class InfBrushPipeline:
             ConditionError: naming what differs, or if the model was trained without an encoder.
         """
         if self.encoder is None:
-            raise ConditionError("this model was not trained on the embeddings of an encoder; " + self._known())
+            raise ConditionError(
+                "this model was not trained on the embeddings of an encoder; " + known_classes(self.info)
+            )
         check_same_encoder(self.encoder, given)
 
     def __call__(
@@ -166,7 +174,7 @@ class InfBrushPipeline:
             "origin": origin, "crs": crs, "tile": tile, "precision": precision, "engine": engine, "halo": halo,
             "frame": frame, "coarse": coarse, "plan_density": plan_density, "limits": limits,
         }  # fmt: skip
-        lattice = self._lattice(size, self._spacing(mpp, resolution), origin, crs)
+        lattice = lattice_of(self.info, size, spacing_of(self.info, mpp, resolution), origin, crs)
         base, ratio = self._ratio(lattice)
         layout = condition if isinstance(condition, Layout) else None
         batch, name = self._condition(condition) if layout is None else (self._conditions(layout), None)
@@ -174,18 +182,18 @@ class InfBrushPipeline:
             lattice=lattice,
             ratio=ratio,
             log_magnification=math.log2(base / min(self.info.spacing)),
-            seed=_whole("seed", seed),
+            seed=whole("seed", seed),
             condition=name,
-            steps=_whole("num_inference_steps", num_inference_steps),
+            steps=whole("num_inference_steps", num_inference_steps),
             scheduler=scheduler,
             guidance_scale=float(guidance_scale),
             eta=float(eta),
-            tile=_whole("tile", (LAZY_TILE if engine == "lazy" else DEFAULT_TILE) if tile is None else tile),
+            tile=whole("tile", (LAZY_TILE if engine == "lazy" else DEFAULT_TILE) if tile is None else tile),
             weights_sha256=self.bundle.weights_sha256,
             precision=precision,
             engine=engine,
-            halo=None if halo == "exact" else _whole("halo", halo),
-            frame=None if frame is None else _whole("frame", frame),
+            halo=None if halo == "exact" else whole("halo", halo),
+            frame=None if frame is None else whole("frame", frame),
             coarse=bool(coarse),
             layout="" if layout is None else layout.token,
             plan_density=plan_density,
@@ -198,39 +206,11 @@ class InfBrushPipeline:
             sigma_px=self.info.sigma * ratio,
             channel_names=self.info.channel_names,
             workdir=None if workdir is None else Path(workdir),
-            provenance=self._provenance(),
+            provenance=provenance_of(self.bundle),
             layout=layout,
             recipe=Recipe(self, call),
             progress=progress,
         )
-
-    def _spacing(self, mpp: float | None, resolution: float | None) -> float:
-        if mpp is not None and resolution is not None:
-            raise ConfigError("give mpp (micrometres) or resolution (CRS units), not both")
-        if mpp is None:
-            return resolution if resolution is not None else self.info.spacing[0]
-        factor = MICROMETERS_PER_UNIT.get(self.info.unit)
-        if factor is None:
-            raise ConfigError(
-                f"this model's pixels are measured in {self.info.unit}, so mpp has no meaning; use resolution="
-            )
-        return mpp / factor
-
-    def _lattice(
-        self, size: tuple[int, int], spacing: float, origin: tuple[float, float] | None, crs: str | None
-    ) -> Lattice:
-        width, height = whole_pair(size, "size")
-        if width < 1 or height < 1:
-            raise RegionError(f"size must be a positive (width, height) in pixels, not {size}")
-        if not (math.isfinite(spacing) and spacing > 0):
-            raise RegionError(f"the pixel size must be positive, not {spacing}")
-        shape = Shape(height, width)
-        if origin is None and crs is None:
-            return Lattice.regular(shape, spacing, self.info.unit)
-        x, y = origin or (0.0, 0.0)
-        if not (math.isfinite(x) and math.isfinite(y)):
-            raise RegionError(f"origin must be a finite (x, y) in CRS units, not {origin}")
-        return Lattice(shape, Affine(spacing, 0.0, x, 0.0, -spacing, y), self.info.unit, crs or self.info.crs)
 
     def _ratio(self, lattice: Lattice) -> tuple[float, float]:
         """The trained pixel size nearest to the canvas's, and how many canvas pixels make one of those."""
@@ -238,6 +218,9 @@ class InfBrushPipeline:
         base = min(self.info.spacing, key=lambda trained: abs(math.log(trained / spacing)))
         ratio = base / spacing
         return base, 1.0 if abs(ratio - 1) < 1e-3 else ratio
+
+    def _condition(self, condition: Any) -> tuple[ConditionBatch, Any]:
+        return condition_of(self.info, self.denoiser.config.embedding_dim, condition)
 
     def _conditions(self, layout: Layout) -> ConditionBatch:
         """One row for each condition of a layout."""
@@ -249,52 +232,6 @@ class InfBrushPipeline:
             return ConditionBatch(torch.zeros(len(rows), dtype=torch.bool), embeddings=rows)
         return ConditionBatch.joined([self._condition(condition)[0] for condition in layout.conditions])
 
-    def _condition(self, condition: Any) -> tuple[ConditionBatch, Any]:
-        if condition is None:
-            return ConditionBatch.none(1), None
-        present = torch.zeros(1, dtype=torch.bool)
-        if isinstance(condition, str):
-            index = self._class_index(condition)
-            return ConditionBatch(present, labels=torch.tensor([index])), self.info.classes[index]
-        width = self.denoiser.config.embedding_dim
-        if not width:
-            raise ConditionError("this model takes no embeddings; " + self._known())
-        try:
-            embedding = np.array(condition, np.float32, ndmin=2)
-        except (TypeError, ValueError) as error:
-            raise ConditionError(f"an embedding must be an array of numbers: {error}") from error
-        if embedding.ndim != 2 or embedding.shape[1] != width or not np.isfinite(embedding).all():
-            raise ConditionError(
-                f"an embedding must be finite with shape ({width},) or (M, {width}), not {embedding.shape}"
-            )
-        batch = ConditionBatch(present, embeddings=torch.from_numpy(embedding)[None])
-        return batch, tuple(map(tuple, embedding.tolist()))
-
-    def _class_index(self, name: str) -> int:
-        folded = [known.casefold() for known in self.info.classes]
-        if name in self.info.classes:
-            return self.info.classes.index(name)
-        if folded.count(name.casefold()) == 1:
-            return folded.index(name.casefold())
-        raise ConditionError(f"the model knows no class {name!r}; {self._known()}")
-
-    def _known(self) -> str:
-        return (
-            f"its classes are {', '.join(self.info.classes)}" if self.info.classes else "it was trained without classes"
-        )
-
-    def _provenance(self) -> dict[str, Any]:
-        training = {k: v for k, v in self.info.training.items() if k in ("steps", "images")}
-        model = {"sha256": self.bundle.weights_sha256, "training": training, "process": self.info.process}
-        return {"system": self.info.system, "model": model}
-
-
-def _process(info: ModelInfo) -> MollifiedProcess:
-    try:
-        return MollifiedProcess(ProcessConfig(**info.process | {"data_mean": tuple(info.process["data_mean"])}))
-    except (KeyError, TypeError, ConfigError) as error:
-        raise CheckpointError(f"the model's record holds no diffusion process that can be used: {error}") from error
-
 
 def _check_agreement(info: ModelInfo, denoiser: InfBrushDenoiser) -> None:
     """Refuse a record and a network that were not written together."""
@@ -304,10 +241,3 @@ def _check_agreement(info: ModelInfo, denoiser: InfBrushDenoiser) -> None:
             f"the model's record names {bands} bands and {classes} classes, its network has "
             f"{denoiser.config.channels} and {len(denoiser.config.classes)}: copy the model again"
         )
-
-
-def _whole(name: str, value: Any) -> int:
-    try:
-        return operator.index(value)
-    except TypeError as error:
-        raise ConfigError(f"{name} must be a whole number, not {value!r}") from error
