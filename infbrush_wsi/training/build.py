@@ -24,8 +24,9 @@ from infbrush_wsi.sources.fingerprint import fingerprint
 from infbrush_wsi.sources.registry import open_source
 from infbrush_wsi.sources.split import split
 from infbrush_wsi.training.config import DataConfig, RunConfig
-from infbrush_wsi.training.dataset import FunctionDataset, SampleSpec, TrainingImage
+from infbrush_wsi.training.dataset import FunctionDataset, SampleSpec
 from infbrush_wsi.training.statistics import DataStatistics
+from infbrush_wsi.training.window_dataset import TrainingImage
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,10 @@ class TrainingState:
     facts: dict[str, Any]
 
 
+Trained = tuple[nn.Module, torch.optim.Optimizer]
+"""A network and what trains it."""
+
+
 def save_checkpoint(
     out: Path,
     state: TrainingState,
@@ -43,8 +48,18 @@ def save_checkpoint(
     average: AveragedModel,
     optimizer: torch.optim.Optimizer,
     keep: int,
+    others: Mapping[str, Trained] | None = None,
 ) -> Path:
     """Write ``out/checkpoints/step-NNNNNNN`` and remove all but the newest `keep`.
+
+    Args:
+        out: directory of the run.
+        state: plain values.
+        model: the network.
+        average: of its weights.
+        optimizer: of the network.
+        keep: newest checkpoints to keep.
+        others: more networks that are trained, by the name of their files.
 
     Raises:
         OutputError: if it cannot be written; older checkpoints stay.
@@ -59,6 +74,9 @@ def save_checkpoint(
         save_file(_contiguous(dict(model.named_parameters())), partial / "model.safetensors")
         save_file(_contiguous(dict(average.module.named_parameters())), partial / "ema.safetensors")
         save_file(_contiguous(_optimizer_tensors(model, optimizer)), partial / "optimizer.safetensors")
+        for name, (network, own) in (others or {}).items():
+            save_file(_contiguous(dict(network.named_parameters())), partial / f"{name}.safetensors")
+            save_file(_contiguous(_optimizer_tensors(network, own)), partial / f"{name}-optimizer.safetensors")
         record = {"step": state.step, "config": state.config, "facts": state.facts}
         record["ema_step"] = int(average.n_averaged)
         (partial / "state.json").write_text(json.dumps(record, indent=1))
@@ -93,9 +111,13 @@ def read_state(path: Path) -> TrainingState:
 
 
 def load_checkpoint(
-    path: Path, model: nn.Module, average: AveragedModel, optimizer: torch.optim.Optimizer
+    path: Path,
+    model: nn.Module,
+    average: AveragedModel,
+    optimizer: torch.optim.Optimizer,
+    others: Mapping[str, Trained] | None = None,
 ) -> TrainingState:
-    """Restore weights, moving average and optimiser in place.
+    """Restore weights, moving average and optimiser in place, and those of more networks (see `save_checkpoint`).
 
     Raises:
         CheckpointError: if a file is damaged or belongs to another model.
@@ -105,6 +127,9 @@ def load_checkpoint(
         _restore(dict(model.named_parameters()), load_file(path / "model.safetensors"))
         _restore(dict(average.module.named_parameters()), load_file(path / "ema.safetensors"))
         _restore_optimizer(model, optimizer, load_file(path / "optimizer.safetensors"))
+        for name, (network, own) in (others or {}).items():
+            _restore(dict(network.named_parameters()), load_file(path / f"{name}.safetensors"))
+            _restore_optimizer(network, own, load_file(path / f"{name}-optimizer.safetensors"))
         average.n_averaged.fill_(json.loads((path / "state.json").read_text())["ema_step"])
     except (OSError, SafetensorError, KeyError, ValueError, RuntimeError) as error:
         raise CheckpointError(f"the checkpoint {path} does not fit this model or is damaged: {error}") from error

@@ -80,6 +80,8 @@ class ModelConfig(_Part):
 
     Attributes:
         system: which of the published systems.
+        stage: of a system that is trained in two: 'autoencoder' or 'latent' (system 'infd').
+        autoencoder: directory of the model whose latents are diffused in stage 'latent'.
         preset: 'tiny', 'small' or 'paper'.
         overrides: arguments of the denoiser that replace the preset's.
         prediction: 'velocity' or 'epsilon' (published).
@@ -92,6 +94,8 @@ class ModelConfig(_Part):
     """
 
     system: str = "infbrush"
+    stage: Literal["autoencoder", "latent"] | None = None
+    autoencoder: str | None = None
     preset: str = "tiny"
     overrides: dict[str, Any] = {}
     prediction: Literal["velocity", "epsilon"] = "velocity"

@@ -4,19 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.utils.data import Dataset
 
-from infbrush_wsi.conditioning.condition import ConditionBatch
 from infbrush_wsi.conditioning.encoders.store import EmbeddingStore
-from infbrush_wsi.diffusion.process import TRAIN_TIMESTEPS
-from infbrush_wsi.domain import Box, Shape
+from infbrush_wsi.domain import Shape
 from infbrush_wsi.fields.mollifier import Mollifier
 from infbrush_wsi.fields.noise import NoiseField
 from infbrush_wsi.points.draw import Draw
@@ -24,27 +19,9 @@ from infbrush_wsi.points.pixel_cache import PixelCache
 from infbrush_wsi.points.pixels import gather_mollified
 from infbrush_wsi.points.prepare import Layout, scatter_support
 from infbrush_wsi.points.samplers import CoordinateSampler
-from infbrush_wsi.sources.base import Source
 from infbrush_wsi.training.batch import TrainBatch
 from infbrush_wsi.training.symmetry import in_window_frame, to_source_frame
-from infbrush_wsi.training.windows import WindowPicker
-
-
-@dataclass(frozen=True)
-class TrainingImage:
-    """A source that has been opened, checked and labelled.
-
-    Attributes:
-        source: opened.
-        label: index of its class, or None.
-        name: for messages.
-        key: of its embeddings in the run's store, or None.
-    """
-
-    source: Source
-    label: int | None
-    name: str
-    key: str | None = None
+from infbrush_wsi.training.window_dataset import TrainingImage, WindowDataset, stratified_times
 
 
 @dataclass(frozen=True)
@@ -78,20 +55,6 @@ class SampleSpec:
     seed: int
 
 
-class Conditioned(Protocol):
-    """What a sample's condition is made from."""
-
-    @property
-    def image(self) -> TrainingImage:
-        """That it was cut from."""
-        ...
-
-    @property
-    def embedding(self) -> NDArray[np.float32] | None:
-        """Of its window, or None."""
-        ...
-
-
 @dataclass(frozen=True)
 class _Sample:
     draw: Draw
@@ -103,7 +66,7 @@ class _Sample:
     embedding: NDArray[np.float32] | None
 
 
-class FunctionDataset(Dataset[TrainBatch]):
+class FunctionDataset(WindowDataset[TrainBatch]):
     """Item k is the batch of optimiser step k of this process.
 
     Args:
@@ -129,13 +92,18 @@ class FunctionDataset(Dataset[TrainBatch]):
         rank: int = 0,
         world: int = 1,
     ) -> None:
-        self.images = list(images)
+        super().__init__(
+            images,
+            spacings=spec.spacings,
+            window=spec.window,
+            tissue_fraction=spec.tissue_fraction,
+            seed=spec.seed,
+            embeddings=embeddings,
+        )
         self.spec = spec
-        self.embeddings = embeddings
         self.steps, self.rank, self.world = steps, rank, world
         self.mollifier = Mollifier(sigma=spec.sigma)
         self.cache = PixelCache(cache_dir, limit_bytes=cache_bytes, apron=self.mollifier.apron)
-        self._pickers: dict[tuple[int, float], WindowPicker] = {}
 
     def __len__(self) -> int:
         return self.steps
@@ -146,7 +114,7 @@ class FunctionDataset(Dataset[TrainBatch]):
         first = (step * self.world + self.rank) * batch
         samples = [self._sample(first + i) for i in range(batch)]
         # Times and drops are drawn for all processes together: the global batch does not depend on how it is cut.
-        rng, mine = self._rng("times", step), slice(self.rank * batch, (self.rank + 1) * batch)
+        rng, mine = self.rng("times", step), slice(self.rank * batch, (self.rank + 1) * batch)
         times = stratified_times(rng, self.world * batch)[mine]
         dropped = (rng.random(self.world * batch) < self.spec.condition_drop)[mine]
         side = self.spec.window
@@ -167,46 +135,9 @@ class FunctionDataset(Dataset[TrainBatch]):
         sample = self._sample(number)
         return sample.clean, (sample.draw.weight * sample.valid).astype(np.float32)
 
-    def _condition(self, samples: Sequence[Conditioned]) -> ConditionBatch:
-        """The embeddings of the windows, or the classes of their images."""
-        if self.embeddings is not None:
-            null = torch.tensor([s.embedding is None for s in samples])
-            blank = np.zeros(self.embeddings.settings.encoder.dimension, np.float32)
-            rows = np.stack([blank if s.embedding is None else s.embedding for s in samples])
-            return ConditionBatch(null, embeddings=torch.from_numpy(rows)[:, None])
-        labels = torch.tensor([-1 if s.image.label is None else s.image.label for s in samples])
-        return ConditionBatch(labels < 0, labels=labels if self.labelled else None)
-
-    def _embedding(self, image: TrainingImage, picker: WindowPicker, box: Box) -> NDArray[np.float32] | None:
-        """Mean embedding of a window, None where it has no tissue."""
-        if self.embeddings is None or image.key is None:
-            return None
-        spacing = picker.view.lattice.spacing
-        location, size = (box.x0 * spacing.x, box.y0 * spacing.y), (box.w * spacing.x, box.h * spacing.y)
-        return self.embeddings.mean(image.key, location, size)
-
-    @property
-    def labelled(self) -> bool:
-        """Whether the images have classes."""
-        return any(image.label is not None for image in self.images)
-
-    @cached_property
-    def _odds(self) -> NDArray[np.float64]:
-        """Probability of each image: classes equally, images by area (in pixels of level 0)."""
-        area = np.array([float(image.source.levels[0].lattice.shape.count) for image in self.images])
-        labels = np.array([-1 if image.label is None else image.label for image in self.images])
-        for label in np.unique(labels):
-            area[labels == label] /= area[labels == label].sum()
-        return np.asarray(area / area.sum())
-
-    def _rng(self, purpose: str, number: int) -> np.random.Generator:
-        stream = {"times": 0, "sample": 1}[purpose]
-        return np.random.default_rng([self.spec.seed, stream, number])
-
     def _sample(self, number: int) -> _Sample:
-        rng = self._rng("sample", number)
-        chosen = int(rng.choice(len(self.images), p=self._odds))
-        picker, ratio = self._picker(rng, chosen)
+        rng = self.rng("sample", number)
+        image, picker, ratio = self._image(rng)
         box = picker.draw(rng)
         side = self.spec.window
         symmetry = int(rng.integers(8)) if self.spec.flips else 0
@@ -216,24 +147,6 @@ class FunctionDataset(Dataset[TrainBatch]):
         clean = gather_mollified(self.cache, picker.view, where, self.mollifier)
         field = NoiseField(seed=int(rng.integers(1 << 63)), channels=clean.shape[1], sigma=self.spec.sigma)
         noise = field.at(draw.index_yx.astype(np.float64) + 0.5, threads=1)
-        image = self.images[chosen]
         # Tissue masks steer sampling; only masks of *invalid* pixels may silence the loss.
         valid = picker.at(where) if image.source.mask_kind == "valid" else np.ones(draw.count, bool)
         return _Sample(draw, clean, noise, valid, ratio, image, self._embedding(image, picker, box))
-
-    def _picker(self, rng: np.random.Generator, chosen: int) -> tuple[WindowPicker, float]:
-        spacings = self.spec.spacings
-        source = self.images[chosen].source
-        own = source.lattice.spacing
-        spacing = float(rng.choice(spacings)) if spacings else (own.x * own.y) ** 0.5
-        key = (chosen, spacing)
-        if key not in self._pickers:
-            view = source.at(spacing)
-            self._pickers[key] = WindowPicker(view, source, self.spec.window, self.spec.tissue_fraction)
-        return self._pickers[key], spacing / min(spacings) if spacings else 1.0
-
-
-def stratified_times(rng: np.random.Generator, batch: int) -> NDArray[np.int64]:
-    """One time step in each of `batch` equal parts of the schedule, in random order: lower variance, same law."""
-    times = (np.arange(batch) + rng.random(batch)) / batch * TRAIN_TIMESTEPS
-    return rng.permutation(np.minimum(times.astype(np.int64), TRAIN_TIMESTEPS - 1))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -16,11 +15,13 @@ from infbrush_wsi.conditioning.condition import ConditionBatch
 from infbrush_wsi.conditioning.encoders.store import EmbeddingStore
 from infbrush_wsi.domain import Shape
 from infbrush_wsi.fields.covariance import NoiseLaw, SpectralField
+from infbrush_wsi.points.pixel_cache import PixelCache
 from infbrush_wsi.points.support import map_tensors
 from infbrush_wsi.points.window_pixels import read_window
 from infbrush_wsi.training.curriculum import coarsening
-from infbrush_wsi.training.dataset import FunctionDataset, SampleSpec, TrainingImage, stratified_times
+from infbrush_wsi.training.dataset import SampleSpec
 from infbrush_wsi.training.symmetry import to_source_frame
+from infbrush_wsi.training.window_dataset import TrainingImage, WindowDataset, stratified_times
 
 Stages = Sequence[tuple[float, int]]
 
@@ -65,15 +66,12 @@ class _Window:
     embedding: NDArray[np.float32] | None
 
 
-class LatticeDataset(FunctionDataset):
+class LatticeDataset(WindowDataset[LatticeBatch]):
     """Item k is the batch of whole windows of optimiser step k of this process.
-
-    Images, windows, symmetries, conditions and times are drawn as `FunctionDataset` draws them; its sampler of
-    points, layout and mollifier have no part in it.
 
     Args:
         images: training images.
-        spec: how windows are drawn.
+        spec: how windows are drawn; its sampler of points, layout and mollifier have no part in it.
         law: of the noise.
         stages: of the curriculum, see `coarsening`.
         embeddings: of all images; None: their classes are the conditions.
@@ -99,17 +97,26 @@ class LatticeDataset(FunctionDataset):
         world: int = 1,
     ) -> None:
         super().__init__(
-            images, spec, embeddings=embeddings, cache_dir=cache_dir, cache_bytes=cache_bytes, steps=steps, rank=rank,
-            world=world,
-        )  # fmt: skip
+            images,
+            spacings=spec.spacings,
+            window=spec.window,
+            tissue_fraction=spec.tissue_fraction,
+            seed=spec.seed,
+            embeddings=embeddings,
+        )
+        self.spec, self.steps, self.rank, self.world = spec, steps, rank, world
+        self.cache = PixelCache(cache_dir, limit_bytes=cache_bytes)
         self.law, self.stages = law, stages
 
-    def __getitem__(self, step: int) -> Any:
+    def __len__(self) -> int:
+        return self.steps
+
+    def __getitem__(self, step: int) -> LatticeBatch:
         """The batch of a step."""
         batch, factor = self.spec.batch, coarsening(self.stages, step, self.steps)
         first = (step * self.world + self.rank) * batch
-        windows = [self._window(first + i, factor) for i in range(batch)]
-        rng, mine = self._rng("times", step), slice(self.rank * batch, (self.rank + 1) * batch)
+        windows = [self._cut(first + i, factor) for i in range(batch)]
+        rng, mine = self.rng("times", step), slice(self.rank * batch, (self.rank + 1) * batch)
         times = stratified_times(rng, self.world * batch)[mine]
         dropped = (rng.random(self.world * batch) < self.spec.condition_drop)[mine]
         side = self.spec.window // factor
@@ -125,14 +132,13 @@ class LatticeDataset(FunctionDataset):
 
     def values(self, number: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Values (N, C) of window `number` of the run at its finest level, and their loss weights (N,)."""
-        window = self._window(number, 1)
+        window = self._cut(number, 1)
         return window.clean, window.weight
 
-    def _window(self, number: int, factor: int) -> _Window:
-        rng = self._rng("sample", number)
-        chosen = int(rng.choice(len(self.images), p=self._odds))
-        picker, _ = self._picker(rng, chosen)
-        box, side, image = picker.draw(rng), self.spec.window, self.images[chosen]
+    def _cut(self, number: int, factor: int) -> _Window:
+        rng = self.rng("sample", number)
+        image, picker, _ = self._image(rng)
+        box, side = picker.draw(rng), self.spec.window
         symmetry = int(rng.integers(8)) if self.spec.flips else 0
         lattice = np.stack(np.divmod(np.arange(side**2), side), axis=1)
         where = to_source_frame(lattice, side, symmetry)

@@ -17,9 +17,10 @@ from torch.utils.data import DataLoader
 from infbrush_wsi.errors import TrainingError
 from infbrush_wsi.models.bundle import ModelBundle
 from infbrush_wsi.training.average import weight_average
-from infbrush_wsi.training.checkpoint import TrainingState, checkpoints, load_checkpoint, save_checkpoint
+from infbrush_wsi.training.checkpoint import Trained, TrainingState, checkpoints, load_checkpoint, save_checkpoint
 from infbrush_wsi.training.config import OptimConfig, RunConfig
 from infbrush_wsi.training.duration import RunLength
+from infbrush_wsi.training.opponent import opposed
 from infbrush_wsi.training.record import RunRecord
 from infbrush_wsi.training.task import Assembly, Batch
 
@@ -54,6 +55,7 @@ class TrainingLoop:
         self.task.prepare()
         optimizer = torch.optim.Adam(self.task.network.parameters(), lr=self.rate, betas=config.optim.betas, fused=True)
         self.network, self.optimizer = self.accelerator.prepare(self.task.network, optimizer)
+        self.opponent = opposed(self.task, config, self.accelerator)
         self.step = 0
         self.length = RunLength(config.optim, self.facts)
         self.stopping = False
@@ -76,7 +78,9 @@ class TrainingLoop:
         """Load the newest checkpoint, if there is one; returns the step to go on from."""
         found = checkpoints(self.out)
         if found:
-            state = load_checkpoint(found[-1], self.task.network, self.average, self.optimizer.optimizer)
+            state = load_checkpoint(
+                found[-1], self.task.network, self.average, self.optimizer.optimizer, self._others()
+            )
             self.step = state.step
         return self.step
 
@@ -121,6 +125,8 @@ class TrainingLoop:
                     "seconds_per_step": elapsed / (self.step - since),
                     "waiting_for_data": waited / elapsed,
                 }
+                if self.opponent is not None:
+                    scalars["opponent_loss"] = self.opponent.mean_loss()
                 self._log(record, scalars)
                 waited, losses, started, since = 0.0, [], time.perf_counter(), self.step
             computed = time.perf_counter()
@@ -163,7 +169,7 @@ class TrainingLoop:
         optim = self.config.optim
         torch.manual_seed(optim.seed * 1_000_003 + self.step)  # dropout: the same after a resume
         for group in self.optimizer.param_groups:
-            group["lr"] = self.rate * schedule(self.step, optim, self.total_steps)
+            group["lr"] = self.rate * self._share()
         moved = batch.to(self.accelerator.device)
         self.network.train()
         with self.accelerator.autocast():
@@ -177,7 +183,17 @@ class TrainingLoop:
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.average.update_parameters(self.task.network)
+        if self.opponent is not None:
+            self.opponent.step(moved, self._share(), lambda loss: self._require_finite("opponent's loss", loss, batch))
         return value
+
+    def _share(self) -> float:
+        """Of the full learning rate, at this step."""
+        return schedule(self.step, self.config.optim, self.total_steps)
+
+    def _others(self) -> dict[str, Trained]:
+        """What checkpoints hold beside the network."""
+        return {} if self.opponent is None else {"opponent": self.opponent.trained}
 
     def _require_finite(self, what: str, value: float, batch: Batch) -> None:
         if not math.isfinite(value):
@@ -207,7 +223,7 @@ class TrainingLoop:
             return
         state = TrainingState(self.step, self.config.model_dump(mode="json"), self.facts)
         network, keep = self.task.network, self.config.record.keep
-        save_checkpoint(self.out, state, network, self.average, self.optimizer.optimizer, keep)
+        save_checkpoint(self.out, state, network, self.average, self.optimizer.optimizer, keep, self._others())
         self.task.save(self.out, self.averaged, {"steps": self.step, "finished": final})
 
 

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from infbrush_wsi.errors import DatasetError
-from infbrush_wsi.training.dataset import FunctionDataset
 
 SAMPLES = 48
+
+
+class Valued(Protocol):
+    """A data set whose samples have values."""
+
+    def values(self, number: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Values (N, C) of sample `number` of the run, and their loss weights (N,)."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -25,7 +34,7 @@ class DataStatistics:
     std: float
 
 
-def measure(dataset: FunctionDataset) -> DataStatistics:
+def measure(dataset: Valued) -> DataStatistics:
     """Estimate the moments from the first samples of the run, however they are batched; invalid pixels do not count.
 
     Raises:

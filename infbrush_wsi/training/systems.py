@@ -10,6 +10,7 @@ from infbrush_wsi.training.task import Assemble
 
 SYSTEMS = {
     "infbrush": "infbrush_wsi.training.infbrush:assemble",
+    "infd": "infbrush_wsi.training.infd.assemble:assemble",
     "multilevel": "infbrush_wsi.training.multilevel:assemble",
 }
 """Where each system's parts are put together; imported on use."""

@@ -85,6 +85,30 @@ class Task(Protocol):
         ...
 
 
+class Opponent(Protocol):
+    """A second network that learns against the first, with an optimiser of its own (a GAN's discriminator).
+
+    A task has one if it has an attribute `opponent` that is not None. The loop trains it after each step of the task,
+    on the same batch, and keeps its weights and its optimiser in checkpoints; it is no part of the model.
+
+    Attributes:
+        network: all that is trained, on the CPU and fresh.
+        learning_rate: that is used where the run's configuration gives none.
+    """
+
+    network: nn.Module
+    learning_rate: float
+
+    def losses(self, network: nn.Module, batch: Any) -> Tensor:
+        """Loss of each image, (B,).
+
+        Args:
+            network: the opponent's network as the loop runs it.
+            batch: that the task has just learnt from.
+        """
+        ...
+
+
 @dataclass(frozen=True)
 class Assembly:
     """A run's parts.

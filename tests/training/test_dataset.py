@@ -16,9 +16,10 @@ from infbrush_wsi.points.prepare import Layout
 from infbrush_wsi.points.samplers import make_sampler
 from infbrush_wsi.sources.array import ArraySource
 from infbrush_wsi.training.batch import TrainBatch
-from infbrush_wsi.training.dataset import FunctionDataset, SampleSpec, TrainingImage
+from infbrush_wsi.training.dataset import FunctionDataset, SampleSpec
 from infbrush_wsi.training.statistics import measure
 from infbrush_wsi.training.symmetry import in_window_frame
+from infbrush_wsi.training.window_dataset import TrainingImage
 
 SIDE = 32
 SPEC = SampleSpec(
@@ -98,7 +99,7 @@ def test_values_are_those_of_the_mollified_image_for_every_symmetry(
             return symmetry if low == 8 and not args and not options else integers(self, low, *args, **options)
 
     monkeypatch.setattr(
-        FunctionDataset, "_rng", lambda self, purpose, number: Fixed(np.random.PCG64([number, len(purpose)]))
+        FunctionDataset, "rng", lambda self, purpose, number: Fixed(np.random.PCG64([number, len(purpose)]))
     )
     batch = data[0]
     whole = Mollifier(sigma=1.0).on_image(source)

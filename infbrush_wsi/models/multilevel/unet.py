@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch.nn.functional as F
 from diffusers import UNet2DModel
@@ -25,7 +26,7 @@ class UNetBody(nn.Module):
         super().__init__()
         levels = len(multipliers)
         self.unit = 2 ** (levels - 1)
-        self.net: nn.Module = UNet2DModel(
+        self.net: Any = UNet2DModel(
             in_channels=channels,
             out_channels=channels,
             block_out_channels=tuple(width * m for m in multipliers),
