@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from infbrush_wsi.operators.latent_scale import LatentScale
 from infbrush_wsi.operators.packed_conv import PackedConv2d
 from infbrush_wsi.operators.pointwise import affine, linear, modulated_norm
 from infbrush_wsi.operators.softmax_attention import softmax_attention
@@ -36,26 +37,32 @@ class GridBlock(nn.Module):
     Args:
         inputs: channels in.
         outputs: channels out.
-        embedding: width of the conditioning vector.
+        embedding: width of the conditioning vector; None: no modulation.
         dropout: probability.
+        latent: width of a latent that scales the second norm too; 0: none.
     """
 
-    def __init__(self, inputs: int, outputs: int, embedding: int, dropout: float = 0.0) -> None:
+    def __init__(self, inputs: int, outputs: int, embedding: int | None, dropout: float = 0.0, latent: int = 0) -> None:
         super().__init__()
         self.norm1, self.norm2 = ChannelNorm(inputs), ChannelNorm(outputs)
         self.conv1 = PackedConv2d(inputs, outputs, 3, padding=1)
         self.conv2 = PackedConv2d(outputs, outputs, 3, padding=1)
-        self.modulation = nn.Linear(embedding, 2 * outputs)
+        self.modulation = None if embedding is None else nn.Linear(embedding, 2 * outputs)
+        self.latent = LatentScale(latent, outputs) if latent else None
         self.dropout = nn.Dropout(dropout)
         self.residual = PackedConv2d(inputs, outputs, 1) if inputs != outputs else nn.Identity()
         nn.init.zeros_(self.conv2.weight)
         nn.init.zeros_(self.conv2.bias)  # type: ignore[arg-type]
 
-    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
-        """(B, C, H, W), activated (B, E) → (B, C', H, W)."""
-        scale, shift = self.modulation(embedding)[:, None, :].chunk(2, dim=2)
+    def forward(self, x: Tensor, embedding: Tensor | None = None, latent: Tensor | None = None) -> Tensor:
+        """(B, C, H, W), activated (B, E), latent (B, Z) → (B, C', H, W)."""
         h = self.conv1(F.gelu(self.norm1(x)))
-        h = self.norm2.modulated(h, *affine(self.norm2, scale, shift))
+        scale, shift = self.norm2.weight, self.norm2.bias
+        if self.modulation is not None and embedding is not None:
+            scale, shift = affine(self.norm2, *self.modulation(embedding)[:, None, :].chunk(2, dim=2))
+        if self.latent is not None and latent is not None:
+            scale, shift = self.latent.applied(latent, scale, shift)
+        h = self.norm2.modulated(h, scale, shift)
         return self.residual(x) + self.conv2(self.dropout(F.gelu(h)))  # type: ignore[no-any-return]
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any
 
 import torch
 from diffusers.configuration_utils import ConfigMixin, register_to_config
@@ -14,8 +14,9 @@ from torch import Tensor, nn
 
 from infbrush_wsi.conditioning.condition import ConditionBatch
 from infbrush_wsi.conditioning.embedder import ConditionEmbedder
-from infbrush_wsi.errors import ConfigError
+from infbrush_wsi.conditioning.latent import LatentInput
 from infbrush_wsi.models.infbrush.block import PointBlock
+from infbrush_wsi.models.infbrush.choices import CanoKind, check_choices, check_sizes
 from infbrush_wsi.operators.barrier import Barrier, Program, run_whole
 from infbrush_wsi.operators.cano import CrossAttentionNeuralOperator
 from infbrush_wsi.operators.embedding import Position, PositionFeatures
@@ -26,7 +27,6 @@ from infbrush_wsi.operators.self_attention import SelfAttentionOperator
 from infbrush_wsi.operators.uno import GridUNet
 from infbrush_wsi.points.support import Support
 
-CanoKind = Literal["off", "sets", "paper"]
 TIME_FREQUENCIES = 256
 
 
@@ -59,6 +59,9 @@ class InfBrushDenoiser(ModelMixin, ConfigMixin):
         transfer: 'splat' or 'knn', see `points.transfer`.
         magnification: whether the network is told the pixel size relative to `mpp` (training at several).
         dropout: in attention levels of the U-Net.
+        cross_attention: whether the bottleneck of the U-Net attends to the condition tokens.
+        latent_dim: width of a latent z that scales every block (∞-Diff's diffusion autoencoder), given in the place of
+            an embedding; 0: none.
 
     Attributes:
         recomputed_layers: how many point layers keep nothing for the backward pass and run again in it (the first
@@ -93,38 +96,40 @@ class InfBrushDenoiser(ModelMixin, ConfigMixin):
         transfer: Transfer = "splat",
         magnification: bool = False,
         dropout: float = 0.0,
+        cross_attention: bool = True,
+        latent_dim: int = 0,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        _check(kernel_size, grid_pitch, blocks)
-        _check_choices(cano, position, transfer)
+        check_sizes(kernel_size, grid_pitch, blocks, embedding_dim, latent_dim)
+        check_choices(cano=cano, position=position, transfer=transfer)
         self.recomputed_layers = 0
         self.time_features = Timesteps(TIME_FREQUENCIES, flip_sin_to_cos=True, downscale_freq_shift=0)
         self.time_embedding = TimestepEmbedding(TIME_FREQUENCIES, embedding_width, act_fn="gelu")
         self.magnification_embedding = TimestepEmbedding(TIME_FREQUENCIES, embedding_width) if magnification else None
         self.condition = ConditionEmbedder(embedding_width, condition_tokens, len(classes), embedding_dim)
+        self.latent = LatentInput(latent_dim) if latent_dim else None
         self.position_features = PositionFeatures(position)
         self.lift = nn.Linear(channels + self.position_features.width, width)
-        self.down = nn.ModuleList(PointBlock(width, kernel_size, embedding_width) for _ in range(blocks))
-        self.up = nn.ModuleList(PointBlock(width, kernel_size, embedding_width, skip=True) for _ in range(blocks))
+        sizes = (width, kernel_size, embedding_width)
+        self.down = nn.ModuleList(PointBlock(*sizes, latent=latent_dim) for _ in range(blocks))
+        self.up = nn.ModuleList(PointBlock(*sizes, skip=True, latent=latent_dim) for _ in range(blocks))
         cano_sets = self._cano_sets(cano, embedding_width)
         points = frozenset({"coordinates"} & set(cano_sets))
-        self.cano_layers = nn.ModuleList(
-            CrossAttentionNeuralOperator(width, cano_heads, cano_sets, points) if cano_sets else nn.Identity()
-            for _ in range(2 * blocks)
+        self.cano_layers = _layers(
+            2 * blocks, cano_sets, lambda: CrossAttentionNeuralOperator(width, cano_heads, cano_sets, points)
         )
-        self.attention_layers = nn.ModuleList(
-            SelfAttentionOperator(width, cano_heads) if self_attention else nn.Identity() for _ in range(2 * blocks)
-        )
+        self.attention_layers = _layers(2 * blocks, self_attention, lambda: SelfAttentionOperator(width, cano_heads))
         self.to_grid = nn.Linear(width, grid_width)
         self.uno = GridUNet(
             grid_width,
             tuple(grid_multipliers),
             grid_blocks,
             embedding_width,
-            embedding_width,
+            embedding_width if cross_attention else None,
             grid_attention_from,
             grid_side,
             dropout,
+            latent_dim,
         )
         self.from_grid = nn.Linear(grid_width, width)
         self.head = nn.Linear(width, channels)
@@ -210,6 +215,7 @@ class InfBrushDenoiser(ModelMixin, ConfigMixin):
         log_magnification: Tensor | None = None,
     ) -> Program:
         """The same as a generator that stops at every global sum, see `operators.barrier`."""
+        latent, condition = (None, condition) if self.latent is None else self.latent(condition)
         embedding, tokens = self._embed(timestep, condition, log_magnification)
         position = self.position_features(support) if self.position_features.width else None
         sets = {"condition": tokens, "time": embedding.unsqueeze(1)}
@@ -219,16 +225,16 @@ class InfBrushDenoiser(ModelMixin, ConfigMixin):
         h = linear(x if position is None else torch.cat([x, position], dim=-1), self.lift.weight, self.lift.bias)
         skips = []
         for i, block in enumerate(self.down):
-            h = block(h, support, embedding, save_memory=i < self.recomputed_layers)
+            h = block(h, support, embedding, save_memory=i < self.recomputed_layers, latent=latent)
             h = yield from self._exchange(i, h, sets, support)
             skips.append(h)
         # The linear maps to and from the grid commute with weighted means, and there are fewer nodes than points.
         spread = partial(points_to_grid, h, support, self.config.transfer)
-        grid = yield Barrier(spread, self._coarse(embedding, tokens))
+        grid = yield Barrier(spread, self._coarse(embedding, tokens, latent))
         h = grid_to_points(grid, support).to(h.dtype)
         for i, block in enumerate(self.up):
             layer = len(self.down) + i
-            h = block(h, support, embedding, skips.pop(), save_memory=layer < self.recomputed_layers)
+            h = block(h, support, embedding, skips.pop(), layer < self.recomputed_layers, latent)
             h = yield from self._exchange(layer, h, sets, support)
         return self.head(h)  # type: ignore[no-any-return]
 
@@ -253,27 +259,14 @@ class InfBrushDenoiser(ModelMixin, ConfigMixin):
             h = yield from attention.program(h, support)
         return h
 
-    def _coarse(self, embedding: Tensor, tokens: Tensor) -> Any:
+    def _coarse(self, embedding: Tensor, tokens: Tensor, latent: Tensor | None) -> Any:
         def finish(total: GridPartial) -> Tensor:
             nodes = self.to_grid(total.mean().permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
-            grid = self.uno(nodes, embedding, tokens)
+            grid = self.uno(nodes, embedding, tokens, latent)
             return self.from_grid(grid.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)  # type: ignore[no-any-return]
 
         return finish
 
 
-def _check_choices(cano: str, position: str, transfer: str) -> None:
-    for name, value, kind in (
-        ("cano", cano, CanoKind),
-        ("position", position, Position),
-        ("transfer", transfer, Transfer),
-    ):
-        if value not in get_args(kind):
-            raise ConfigError(f"{name} must be one of {', '.join(get_args(kind))}, not {value!r}")
-
-
-def _check(kernel_size: int, grid_pitch: float, blocks: int) -> None:
-    if kernel_size < 1 or kernel_size % 2 == 0:
-        raise ConfigError(f"kernel_size must be odd and positive, not {kernel_size}")
-    if grid_pitch <= 0 or blocks < 1:
-        raise ConfigError(f"grid_pitch must be positive and blocks at least 1, not {grid_pitch} and {blocks}")
+def _layers(count: int, wanted: object, make: Callable[[], nn.Module]) -> nn.ModuleList:
+    return nn.ModuleList(make() if wanted else nn.Identity() for _ in range(count))

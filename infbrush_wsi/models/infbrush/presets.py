@@ -61,7 +61,15 @@ def preset(name: str, *, window: int, **changes: Any) -> dict[str, Any]:
     """
     if name not in PRESETS:
         raise ConfigError(f"no preset is called {name!r}; choose one of {', '.join(PRESETS)}")
-    arguments = PRESETS[name] | changes
+    return fitted(name, PRESETS[name] | changes, window)
+
+
+def fitted(name: str, arguments: dict[str, Any], window: int) -> dict[str, Any]:
+    """The arguments of a preset with the pitch by which its grid covers a window.
+
+    Raises:
+        ConfigError: if a node has less than one pixel.
+    """
     if window < arguments["grid_side"]:
         raise ConfigError(
             f"preset {name!r} has a grid of {arguments['grid_side']} nodes a side, more than the window's {window} "
