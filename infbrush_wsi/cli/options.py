@@ -139,7 +139,21 @@ CacheDir = Annotated[
     Path | None, typer.Option(help="Where decoded tiles are cached.", show_default="temporary", rich_help_panel=DATA)
 ]
 Workers = Annotated[int | None, typer.Option(help="Loader processes.", show_default="1", rich_help_panel=DATA)]
-Preset = Annotated[str | None, typer.Option(help="tiny, small or paper.", show_default="tiny", rich_help_panel=MODEL)]
+System = Annotated[
+    str | None,
+    typer.Option(help="infbrush, infdiff, or infdiff-latent (the second stage of infdiff).", show_default="infbrush",
+                 rich_help_panel=MODEL),
+]  # fmt: skip
+Autoencoder = Annotated[
+    Path | None,
+    typer.Option(help="For infdiff-latent: the trained infdiff model; its data are used if none are given.",
+                 rich_help_panel=MODEL),
+]  # fmt: skip
+Preset = Annotated[
+    str | None,
+    typer.Option(help="tiny, small or paper (infdiff: paper-128, paper-256).", show_default="tiny",
+                 rich_help_panel=MODEL),
+]  # fmt: skip
 Batch = Annotated[int | None, typer.Option(help="Images in a step.", show_default="8", rich_help_panel=MODEL)]
 LearningRate = Annotated[
     float | None, typer.Option(help="Of Adam.", show_default="tiny 1e-3, small 2e-4, paper 5e-5", rich_help_panel=MODEL)

@@ -9,6 +9,8 @@ from typing import Any
 from infbrush_wsi.errors import ConfigError, DatasetError
 
 Values = dict[str, dict[str, Any]]
+LATENT_BATCH = 256
+"""Published (∞-Diff §1.9): latents are small."""
 
 
 def merged(base: Mapping[str, Any], options: Mapping[str, Any], settings: Sequence[str]) -> Values:
@@ -28,6 +30,20 @@ def merged(base: Mapping[str, Any], options: Mapping[str, Any], settings: Sequen
             part, _, name = key.partition(".")
             values.setdefault(part, {})[name] = value
     return values
+
+
+def second_stage(values: Values) -> Values:
+    """The values of a run on the latents of an autoencoder: where they say nothing, its own data and preset.
+
+    Raises:
+        CheckpointError: if there is no such model.
+    """
+    from infbrush_wsi.models.bundle import read_info
+
+    first = read_info(values["model"]["autoencoder"]).training.get("config", {})
+    model = {"preset": first.get("model", {}).get("preset", "tiny"), **values["model"]}
+    optim = {"batch": LATENT_BATCH, **values.get("optim", {})}
+    return {**values, "data": {**first.get("data", {}), **values.get("data", {})}, "model": model, "optim": optim}
 
 
 def _parsed(settings: Sequence[str]) -> dict[str, Any]:

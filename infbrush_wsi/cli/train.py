@@ -17,7 +17,7 @@ from infbrush_wsi.cli import options as o
 from infbrush_wsi.cli.console import examples, messages, notice
 from infbrush_wsi.cli.console import out as results
 from infbrush_wsi.cli.progress import TrainingProgress
-from infbrush_wsi.cli.settings import default_labels, merged, read_mapping
+from infbrush_wsi.cli.settings import default_labels, merged, read_mapping, second_stage
 from infbrush_wsi.errors import CheckpointError, ConfigError
 
 if TYPE_CHECKING:
@@ -30,6 +30,8 @@ EPILOG = examples(
     "infbrush train --source tiles/ --labels folder --assume-mpp 0.42 --steps 5000 --out model",
     "infbrush train --source slides/ --embeddings embeddings.zarr --mpp 0.5 --minutes 30 --out model",
     "infbrush train --source aerial.tif --resolution 0.6 --bands 1,2,3 --steps 5000 --out model",
+    "infbrush train --source slide.svs --mpp 1.0 --system infdiff --minutes 30 --out autoencoder",
+    "infbrush train --system infdiff-latent --autoencoder autoencoder --steps 5000 --out model",
     "infbrush train --config run.yaml --set optim.decay=0.5 --out model",
     "infbrush train --resume --out model",
 )
@@ -52,6 +54,8 @@ def train(
     group_pattern: o.GroupPattern = None,
     cache_dir: o.CacheDir = None,
     workers: o.Workers = None,
+    system: o.System = None,
+    autoencoder: o.Autoencoder = None,
     preset: o.Preset = None,
     batch: o.Batch = None,
     learning_rate: o.LearningRate = None,
@@ -76,6 +80,7 @@ def train(
         "data.bands": o.numbers(bands, "--bands"), "data.window": window, "data.points": points,
         "data.sampler": sampler, "data.validation": validation, "data.group_pattern": group_pattern,
         "data.cache_dir": None if cache_dir is None else str(cache_dir), "data.workers": workers,
+        "model.system": system, "model.autoencoder": None if autoencoder is None else str(autoencoder),
         "model.preset": preset, "optim.batch": batch, "optim.learning_rate": learning_rate,
         "optim.precision": precision, "optim.seed": seed, "optim.steps": steps, "optim.minutes": minutes,
         "record.preview_every": preview_every,
@@ -93,6 +98,8 @@ def configuration(out: Path, given: dict[str, Any], file: Path | None, settings:
     """
     base = _base(out, file, resume)
     values = merged({} if base is None else read_mapping(base), given, settings)
+    if values.get("model", {}).get("autoencoder"):
+        values = second_stage(values)
     data, optim = values.setdefault("data", {}), values.get("optim", {})
     if not data.get("sources"):
         raise ConfigError("there is nothing to train on: give --source PATH, --config run.yaml, or --resume")

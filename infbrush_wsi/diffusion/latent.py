@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import torch
 from diffusers import DDIMScheduler
-from torch import Tensor
+from torch import Tensor, nn
 
 from infbrush_wsi.diffusion.process import TRAIN_TIMESTEPS
 from infbrush_wsi.diffusion.steps import Step, step_table
@@ -29,11 +30,14 @@ def latent_scheduler(beta: float) -> DDIMScheduler:
     )
 
 
-def latent_losses(network: LatentDenoiser, latent: Tensor, noise: Tensor, timestep: Tensor) -> Tensor:
+def latent_losses(
+    network: nn.Module, moments: LatentDenoiser, latent: Tensor, noise: Tensor, timestep: Tensor
+) -> Tensor:
     """Mean absolute error of the predicted noise.
 
     Args:
-        network: with the moments of the training set.
+        network: a `LatentDenoiser`, perhaps wrapped for several processes.
+        moments: the same, from which the moments of the training set are taken.
         latent: (B, D) as encoded.
         noise: (B, D) of unit variance.
         timestep: (B,) int64 in [0, 1000).
@@ -41,9 +45,9 @@ def latent_losses(network: LatentDenoiser, latent: Tensor, noise: Tensor, timest
     Returns:
         (B,).
     """
-    signal, sigma = _signal_noise(network.config.beta, timestep)
-    found = network(signal * network.to_unit(latent) + sigma * noise, timestep)
-    return (found - noise).abs().mean(dim=-1)
+    signal, sigma = _signal_noise(moments.config.beta, timestep)
+    found: Tensor = network(signal * moments.to_unit(latent) + sigma * noise, timestep)
+    return (found.float() - noise).abs().mean(dim=-1)
 
 
 @torch.no_grad()
@@ -81,5 +85,6 @@ def _table(beta: float, steps: int) -> list[Step]:
 
 def _signal_noise(beta: float, timestep: Tensor) -> tuple[Tensor, Tensor]:
     """√ᾱ_t and √(1 - ᾱ_t), float32 (B, 1)."""
-    alpha = latent_scheduler(beta).alphas_cumprod.double().to(timestep.device)[timestep]
+    scheduler: Any = latent_scheduler(beta)
+    alpha = scheduler.alphas_cumprod.double().to(timestep.device)[timestep]
     return alpha.sqrt().float()[:, None], (1 - alpha).sqrt().float()[:, None]

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -14,7 +15,7 @@ from diffusers import DDPMScheduler
 from torch import Tensor
 
 from infbrush_wsi.diffusion.sde import VP_SDE, TraceClassSDE
-from infbrush_wsi.errors import ConfigError
+from infbrush_wsi.errors import CheckpointError, ConfigError
 
 Prediction = Literal["epsilon", "velocity"]
 TRAIN_TIMESTEPS = 1000
@@ -43,6 +44,18 @@ class ProcessConfig:
     data_mean: tuple[float, ...] = (0.0, 0.0, 0.0)
     scale_input: bool = True
     bounded: bool = True
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> ProcessConfig:
+        """From the plain values of a model's record.
+
+        Raises:
+            CheckpointError: if they are not a process's.
+        """
+        try:
+            return cls(**{**values, "data_mean": tuple(values["data_mean"])})
+        except (KeyError, TypeError) as error:
+            raise CheckpointError(f"the model's record holds no diffusion process that can be used: {error}") from error
 
 
 class MollifiedProcess:

@@ -57,7 +57,8 @@ class GridBlock(nn.Module):
     def forward(self, x: Tensor, embedding: Tensor | None = None, latent: Tensor | None = None) -> Tensor:
         """(B, C, H, W), activated (B, E), latent (B, Z) → (B, C', H, W)."""
         h = self.conv1(F.gelu(self.norm1(x)))
-        scale, shift = self.norm2.weight, self.norm2.bias
+        scale: Tensor = self.norm2.weight
+        shift: Tensor = self.norm2.bias
         if self.modulation is not None and embedding is not None:
             scale, shift = affine(self.norm2, *self.modulation(embedding)[:, None, :].chunk(2, dim=2))
         if self.latent is not None and latent is not None:

@@ -12,6 +12,19 @@ from infbrush_wsi.points.support import ScatterSupport, map_tensors
 
 
 @dataclass(frozen=True)
+class PointValues:
+    """B images at points of their own.
+
+    Attributes:
+        values: (B, M, C) float32, T x_0 in [-1, 1].
+        support: where the points are.
+    """
+
+    values: Tensor
+    support: ScatterSupport
+
+
+@dataclass(frozen=True)
 class TrainBatch:
     """B images as point sets, with everything that depends on coordinates only.
 
@@ -24,6 +37,7 @@ class TrainBatch:
         timestep: (B,) int64.
         log_magnification: (B,) float32, log2 of the pixel size over the finest trained one.
         origin: where each image came from, for messages.
+        reference: the same images at points drawn apart from these, for systems that encode them.
     """
 
     clean: Tensor
@@ -34,6 +48,7 @@ class TrainBatch:
     timestep: Tensor
     log_magnification: Tensor
     origin: tuple[str, ...]
+    reference: PointValues | None = None
 
     def to(self, device: torch.device | str) -> TrainBatch:
         """The same on another device."""

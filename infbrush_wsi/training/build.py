@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
@@ -27,6 +27,8 @@ from infbrush_wsi.training.config import DataConfig, RunConfig
 from infbrush_wsi.training.dataset import FunctionDataset, SampleSpec
 from infbrush_wsi.training.statistics import DataStatistics
 from infbrush_wsi.training.window_dataset import TrainingImage
+
+Network = TypeVar("Network", bound=torch.nn.Module)
 
 
 @dataclass(frozen=True)
@@ -153,17 +155,32 @@ def build_denoiser(config: RunConfig, data: TrainingData) -> InfBrushDenoiser:
     }
     torch.manual_seed(config.optim.seed)
     chosen = preset(config.model.preset, window=config.data.window, **(arguments | config.model.overrides))
-    try:
-        denoiser: InfBrushDenoiser = InfBrushDenoiser(**chosen)
-    except (ConfigError, TypeError, ValueError, RuntimeError) as error:
-        raise ConfigError(f"model.preset or model.overrides: {error}") from error
+    denoiser: InfBrushDenoiser = constructed(InfBrushDenoiser, chosen)
     return denoiser
 
 
+def constructed(network: type[Network], arguments: dict[str, Any]) -> Network:
+    """A fresh network.
+
+    Raises:
+        ConfigError: if an argument is unknown or does not fit.
+    """
+    try:
+        return network(**arguments)
+    except (ConfigError, TypeError, ValueError, RuntimeError) as error:
+        raise ConfigError(f"model.preset or model.overrides: {error}") from error
+
+
 def build_dataset(
-    config: RunConfig, data: TrainingData, denoiser: InfBrushDenoiser, rank: int = 0, world: int = 1
+    config: RunConfig,
+    data: TrainingData,
+    denoiser: InfBrushDenoiser,
+    rank: int = 0,
+    world: int = 1,
+    *,
+    reference_points: int = 0,
 ) -> FunctionDataset:
-    """The data set of one process."""
+    """The data set of one process; see `SampleSpec` for `reference_points`."""
     several = config.data.mpp or config.data.resolution
     spec = SampleSpec(
         spacings=data.spacings if several else (),
@@ -177,6 +194,7 @@ def build_dataset(
         condition_drop=config.optim.condition_drop,
         batch=config.optim.batch,
         seed=config.optim.seed,
+        reference_points=reference_points,
     )
     cache = Path(config.data.cache_dir) if config.data.cache_dir else None
     return FunctionDataset(

@@ -82,7 +82,8 @@ class ModelConfig(_Part):
         system: which of the published systems.
         stage: of a system that is trained in two: 'autoencoder' or 'latent' (system 'infd').
         autoencoder: directory of the model whose latents are diffused in stage 'latent'.
-        preset: 'tiny', 'small' or 'paper'.
+        latents: how many training windows are encoded for that (systems 'infdiff-latent').
+        preset: 'tiny', 'small' or 'paper'; for infdiff 'tiny', 'small', 'paper-128' or 'paper-256'.
         overrides: arguments of the denoiser that replace the preset's.
         prediction: 'velocity' or 'epsilon' (published).
         scale_input: divide x_t by its known standard deviation.
@@ -105,6 +106,7 @@ class ModelConfig(_Part):
     covariance: dict[str, Any] | None = None
     noise_std: float | None = Field(default=1.0, gt=0)
     ortho: bool = False
+    latents: int = Field(default=2048, ge=2)
 
 
 class OptimConfig(_Part):

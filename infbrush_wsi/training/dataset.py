@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from infbrush_wsi.conditioning.condition import ConditionBatch
 from infbrush_wsi.conditioning.encoders.store import EmbeddingStore
 from infbrush_wsi.domain import Shape
 from infbrush_wsi.fields.mollifier import Mollifier
@@ -19,9 +20,9 @@ from infbrush_wsi.points.pixel_cache import PixelCache
 from infbrush_wsi.points.pixels import gather_mollified
 from infbrush_wsi.points.prepare import Layout, scatter_support
 from infbrush_wsi.points.samplers import CoordinateSampler
-from infbrush_wsi.training.batch import TrainBatch
+from infbrush_wsi.training.batch import PointValues, TrainBatch
 from infbrush_wsi.training.symmetry import in_window_frame, to_source_frame
-from infbrush_wsi.training.window_dataset import TrainingImage, WindowDataset, stratified_times
+from infbrush_wsi.training.window_dataset import Sample, TrainingImage, WindowDataset, stratified_times
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,8 @@ class SampleSpec:
         condition_drop: probability of a null condition.
         batch: images per process and step.
         seed: of the run.
+        reference_points: how many other points of each window are drawn for an encoder, whose latent then is the
+            condition; 0: none.
     """
 
     spacings: tuple[float, ...]
@@ -53,6 +56,7 @@ class SampleSpec:
     condition_drop: float
     batch: int
     seed: int
+    reference_points: int = 0
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,7 @@ class _Sample:
     spacing_ratio: float
     image: TrainingImage
     embedding: NDArray[np.float32] | None
+    reference: tuple[Draw, NDArray[np.float32]] | None
 
 
 class FunctionDataset(WindowDataset[TrainBatch]):
@@ -128,12 +133,27 @@ class FunctionDataset(WindowDataset[TrainBatch]):
             timestep=torch.from_numpy(times),
             log_magnification=torch.tensor([np.log2(s.spacing_ratio) for s in samples], dtype=torch.float32),
             origin=tuple(s.image.name for s in samples),
+            reference=self._reference(samples),
         )
 
     def values(self, number: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """T x_0 (N, C) of sample `number` of the run (all processes counted), and its loss weights (N,)."""
         sample = self._sample(number)
         return sample.clean, (sample.draw.weight * sample.valid).astype(np.float32)
+
+    def _reference(self, samples: Sequence[_Sample]) -> PointValues | None:
+        drawn = [s.reference for s in samples if s.reference is not None]
+        if not drawn:
+            return None
+        shape = Shape(self.spec.window, self.spec.window)
+        support = scatter_support([draw for draw, _ in drawn], shape, self.spec.layout)
+        return PointValues(torch.from_numpy(np.stack([clean for _, clean in drawn])), support)
+
+    def _condition(self, samples: Sequence[Sample]) -> ConditionBatch:
+        """As all data sets of windows have it, but latents follow from the reference points."""
+        if self.spec.reference_points:
+            return ConditionBatch(torch.zeros(len(samples), dtype=torch.bool))
+        return super()._condition(samples)
 
     def _sample(self, number: int) -> _Sample:
         rng = self.rng("sample", number)
@@ -142,11 +162,21 @@ class FunctionDataset(WindowDataset[TrainBatch]):
         side = self.spec.window
         symmetry = int(rng.integers(8)) if self.spec.flips else 0
         tissue = in_window_frame(picker.crop(box), symmetry).astype(np.float64)
-        draw = self.spec.sampler.draw(rng, Shape(side, side), self.spec.points, tissue if tissue.any() else None)
-        where = to_source_frame(draw.index_yx, side, symmetry) + np.array([box.y0, box.x0])
-        clean = gather_mollified(self.cache, picker.view, where, self.mollifier)
+        density = tissue if tissue.any() else None
+
+        def drawn(points: int) -> tuple[Draw, NDArray[np.int64], NDArray[np.float32]]:
+            draw = self.spec.sampler.draw(rng, Shape(side, side), points, density)
+            where = to_source_frame(draw.index_yx, side, symmetry) + np.array([box.y0, box.x0])
+            return draw, where, gather_mollified(self.cache, picker.view, where, self.mollifier)
+
+        draw, where, clean = drawn(self.spec.points)
         field = NoiseField(seed=int(rng.integers(1 << 63)), channels=clean.shape[1], sigma=self.spec.sigma)
         noise = field.at(draw.index_yx.astype(np.float64) + 0.5, threads=1)
         # Tissue masks steer sampling; only masks of *invalid* pixels may silence the loss.
         valid = picker.at(where) if image.source.mask_kind == "valid" else np.ones(draw.count, bool)
-        return _Sample(draw, clean, noise, valid, ratio, image, self._embedding(image, picker, box))
+        embedding = self._embedding(image, picker, box)
+        reference = None
+        if self.spec.reference_points:  # last, so that what was drawn before is the same without
+            other, _, values = drawn(self.spec.reference_points)
+            reference = other, values
+        return _Sample(draw, clean, noise, valid, ratio, image, embedding, reference)

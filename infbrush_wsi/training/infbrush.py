@@ -19,7 +19,7 @@ from infbrush_wsi.training.build import TrainingData, build_dataset, build_denoi
 from infbrush_wsi.training.config import RunConfig
 from infbrush_wsi.training.memory import recomputed_layers
 from infbrush_wsi.training.preview import preview_sheet
-from infbrush_wsi.training.statistics import DataStatistics, measure
+from infbrush_wsi.training.statistics import measured_once
 from infbrush_wsi.training.task import Assembly
 
 LEARNING_RATES = {"tiny": 1e-3, "small": 2e-4, "paper": 5e-5}
@@ -53,10 +53,13 @@ class InfBrushTask:
         x = self.process.noised(batch.clean, batch.noise, batch.timestep)
         target = self.process.target(batch.clean, batch.noise, batch.timestep)
         given = self.process.network_input(x, batch.timestep)
-        output = network(given, batch.support, batch.timestep, batch.condition, batch.log_magnification)
-        losses = point_loss(output, target, batch.weight)
+        losses = point_loss(self.output(network, given, batch), target, batch.weight)
         gamma = self.config.optim.snr_gamma
         return losses if gamma is None else losses * self.process.min_snr_weight(batch.timestep, gamma)
+
+    def output(self, network: nn.Module, given: Tensor, batch: TrainBatch) -> Tensor:
+        """What the network makes of a batch with these inputs, (B, N, C)."""
+        return cast(Tensor, network(given, batch.support, batch.timestep, batch.condition, batch.log_magnification))
 
     def preview(self, averaged: nn.Module, steps: int, side: int | None) -> NDArray[np.uint8]:
         """Two samples of each class."""
@@ -76,10 +79,6 @@ def assemble(config: RunConfig, data: TrainingData, facts: dict[str, Any], rank:
     """The parts of a run of ∞-Brush, see `training.task.Assemble`."""
     denoiser = build_denoiser(config, data)
     dataset = build_dataset(config, data, denoiser, rank, world)
-    if stored := facts.get("statistics"):
-        statistics = DataStatistics(tuple(stored["mean"]), stored["std"])
-    else:
-        statistics = measure(build_dataset(config, data, denoiser))
+    statistics, facts = measured_once(facts, lambda: build_dataset(config, data, denoiser))
     process = build_process(config, statistics)
-    facts = facts | {"statistics": {"mean": list(statistics.mean), "std": statistics.std}}
     return Assembly(InfBrushTask(config, denoiser, process, model_info(config, data, process)), dataset, facts)

@@ -23,9 +23,14 @@ UNCONDITIONAL_COLUMNS = 4
 
 @torch.no_grad()
 def preview_sheet(
-    denoiser: InfBrushDenoiser, process: MollifiedProcess, sigma: float, side: int, steps: int
+    denoiser: InfBrushDenoiser,
+    process: MollifiedProcess,
+    sigma: float,
+    side: int,
+    steps: int,
+    conditions: ConditionBatch | None = None,
 ) -> NDArray[np.uint8]:
-    """Two samples of each class (four without classes), side by side: uint8 (h, w, 3).
+    """Two samples of each condition, side by side: uint8 (h, w, 3).
 
     Args:
         denoiser: network in evaluation mode.
@@ -33,9 +38,10 @@ def preview_sheet(
         sigma: of the mollifier in pixels.
         side: of a sample in pixels.
         steps: network evaluations.
+        conditions: one for each column; None: the classes, or four columns without a condition.
     """
-    classes = len(denoiser.config.classes)
-    columns = classes or UNCONDITIONAL_COLUMNS
+    condition = (_classes(denoiser) if conditions is None else conditions).to(denoiser.device)
+    columns = len(condition.null)
     channels = denoiser.config.channels
     shape, box = Shape(side, side), Box(0, 0, side, side)
     grid = GridGeometry.covering(side, side, denoiser.config.grid_pitch)
@@ -45,10 +51,6 @@ def preview_sheet(
     for row in range(ROWS):
         fields = [NoiseField(seed=1000 * row + k, channels=channels, sigma=sigma) for k in range(columns)]
         noise = np.stack([f.on_lattice((0.0, 0.0), 1.0, shape).reshape(-1, channels) for f in fields])
-        condition = ConditionBatch.none(columns)
-        if classes:
-            condition = ConditionBatch(torch.zeros(columns, dtype=torch.bool), labels=torch.arange(columns))
-        condition = condition.to(denoiser.device)
         clean = sample_points(
             lambda x, t, c: denoiser(x, support, t, c),
             process,
@@ -58,6 +60,13 @@ def preview_sheet(
         )
         rows.append(_sharpened(clean.cpu().numpy().reshape(columns, side, side, channels), sigma))
     return np.concatenate([np.concatenate(list(row), axis=1) for row in rows], axis=0)
+
+
+def _classes(denoiser: InfBrushDenoiser) -> ConditionBatch:
+    count = len(denoiser.config.classes)
+    if not count:
+        return ConditionBatch.none(UNCONDITIONAL_COLUMNS)
+    return ConditionBatch(torch.zeros(count, dtype=torch.bool), labels=torch.arange(count))
 
 
 def _sharpened(images: NDArray[np.float32], sigma: float) -> NDArray[np.uint8]:

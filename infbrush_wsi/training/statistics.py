@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +33,24 @@ class DataStatistics:
 
     mean: tuple[float, ...]
     std: float
+
+
+def measured_once(
+    facts: dict[str, Any], dataset: Callable[[], Valued]
+) -> tuple[DataStatistics, dict[str, Any]]:
+    """The moments that a run has noted in its facts, or those of a data set; and the facts with them.
+
+    Args:
+        facts: of the run that is continued, or {}.
+        dataset: makes the data set, of which the samples of the first process are taken.
+
+    Raises:
+        DatasetError: see `measure`.
+    """
+    if stored := facts.get("statistics"):
+        return DataStatistics(tuple(stored["mean"]), stored["std"]), facts
+    found = measure(dataset())
+    return found, facts | {"statistics": {"mean": list(found.mean), "std": found.std}}
 
 
 def measure(dataset: Valued) -> DataStatistics:

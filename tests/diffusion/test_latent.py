@@ -68,7 +68,7 @@ def test_the_loss_is_the_mean_absolute_error_of_the_noise(gaussian: Gaussian) ->
     alpha = ((1 - 0.008) ** (t + 1.0))[:, None]
     noisy = alpha.sqrt() * (latent - MEAN) / STD + (1 - alpha).sqrt() * noise
     expected = ((1 - alpha).sqrt() * noisy - noise).abs().mean(1)
-    torch.testing.assert_close(latent_losses(gaussian, latent, noise, t), expected, rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(latent_losses(gaussian, gaussian, latent, noise, t), expected, rtol=1e-3, atol=1e-4)
 
 
 def test_it_learns_a_mixture(one_thread: None) -> None:
@@ -82,7 +82,7 @@ def test_it_learns_a_mixture(one_thread: None) -> None:
     for _ in range(300):
         t, noise = torch.randint(0, 1000, (256,)), torch.randn(256, 2)
         optimizer.zero_grad()
-        latent_losses(net, latents, noise, t).mean().backward()
+        latent_losses(net, net, latents, noise, t).mean().backward()
         optimizer.step()
     found = sample_latents(net.eval(), list(range(200)), steps=50)
     near = torch.cdist(found, centres).min(dim=1).values < 1.0

@@ -104,7 +104,7 @@ class InfDiffEncoder(ModelMixin, ConfigMixin):
         Args:
             ratio: pixels of the lattice per training pixel.
         """
-        per_block = self.down[0].conv.reach(ratio)  # type: ignore[union-attr,operator]
+        per_block: int = self.down[0].conv.reach(ratio)  # type: ignore[union-attr,operator]
         return per_block * len(self.down) + (NEAREST_REACH if self.config.transfer == "knn" else 0)
 
     def forward(self, x: Tensor, support: Support) -> Tensor:
