@@ -11,14 +11,16 @@ from infbrush_wsi._lazy import lazy_names
 
 if TYPE_CHECKING:
     from infbrush_wsi.pipelines.infbrush import InfBrushPipeline
+    from infbrush_wsi.pipelines.infdiff import InfDiffPipeline
     from infbrush_wsi.sources import open_source
 
 __version__ = "0.1.0"
 
-__all__ = ["InfBrushPipeline", "__version__", "open_source"]
+__all__ = ["InfBrushPipeline", "InfDiffPipeline", "__version__", "open_source"]
 
 _EXPORTS = {
     "InfBrushPipeline": "infbrush_wsi.pipelines.infbrush",
+    "InfDiffPipeline": "infbrush_wsi.pipelines.infdiff",
     "open_source": "infbrush_wsi.sources",
 }
 

@@ -46,6 +46,8 @@ def generate(
     resolution: o.Resolution = None,
     condition: o.Condition = None,
     embedding: o.Embedding = None,
+    reference: o.Reference = None,
+    reference_region: o.ReferenceRegion = None,
     seed: o.Seed = 0,
     origin: o.Origin = None,
     crs: o.Crs = None,
@@ -118,9 +120,9 @@ class _Call:
         """Render and write."""
         given = self.given
         with messages().status("importing torch"):
-            from infbrush_wsi.pipelines.infbrush import InfBrushPipeline
+            from infbrush_wsi.pipelines.registry import open_pipeline
         started = time.monotonic()
-        canvas = self._canvas(InfBrushPipeline.from_pretrained(given["model"]))
+        canvas = self._canvas(open_pipeline(given["model"]))
         with cluster(given["scheduler"], given["workers"]) as client:
             keep = client is not None or not given["no_resume"]
             prepare(client, canvas, planned(canvas, self.out, given["plan"], keep=keep))

@@ -7,16 +7,19 @@ from typing import Any
 
 from infbrush_wsi.cli.likeness import AS_IT_IS, Likeness, embedding_from_file
 from infbrush_wsi.cli.painting import Painting
+from infbrush_wsi.cli.reference import Reference
 from infbrush_wsi.errors import ConfigError
 
 KINDS = {
     "condition": "one class everywhere",
     "embedding": "one embedding everywhere",
+    "reference": "the latent of an image",
     "paint": "a layout",
     "like": "an image to imitate",
 }
 PARTS = {
     "paint": ("classes", "background", "ignore", "paint_mpp", "paint_unit", "paint_origin", "paint_cell"),
+    "reference": ("reference_region",),
     "like": ("like_image", "like_at", "like_order"),
 }
 Conditioning = Callable[[Any], Any]
@@ -41,7 +44,7 @@ def conditioning(given: Mapping[str, Any], corner: tuple[float, float] | None) -
         )
     kind = chosen[0] if chosen else None
     _refuse_unused(given, kind)
-    if kind in PARTS and given["engine"] == "joint":
+    if kind in ("paint", "like") and given["engine"] == "joint":
         raise ConfigError("a layout needs --engine lazy")
     if kind == "paint":
         how = {name.removeprefix("paint_"): given[name] for name in PARTS["paint"]}
@@ -49,6 +52,8 @@ def conditioning(given: Mapping[str, Any], corner: tuple[float, float] | None) -
     if kind == "like":
         how = {name.removeprefix("like_"): given[name] for name in PARTS["like"]}
         return Likeness(given["like"], seed=given["seed"], **how).layout
+    if kind == "reference":
+        return Reference(given["reference"], given["reference_region"]).latent
     if kind == "embedding":
         embedding = embedding_from_file(given["embedding"])
         return lambda _: embedding

@@ -24,6 +24,17 @@ Embedding = Annotated[
     Path | None,
     typer.Option(help="Instead of --condition: embedding (D,) or (M, D) in a .npy file.", rich_help_panel=IMAGE),
 ]
+Reference = Annotated[
+    Path | None,
+    typer.Option(
+        help="Instead of --condition: image whose latent is taken, for infdiff models.", rich_help_panel=IMAGE
+    ),
+]
+ReferenceRegion = Annotated[
+    str | None,
+    typer.Option(help="x,y,width,height of a region of it in its level-0 pixels.", show_default="all of it",
+                 rich_help_panel=IMAGE),
+]  # fmt: skip
 Seed = Annotated[int, typer.Option(help="Of the noise field.", rich_help_panel=IMAGE)]
 Origin = Annotated[str | None, typer.Option(help="x,y of the top left corner in CRS units.", rich_help_panel=IMAGE)]
 Crs = Annotated[str | None, typer.Option(help="CRS of the result.", show_default="the model's", rich_help_panel=IMAGE)]

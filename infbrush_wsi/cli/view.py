@@ -173,10 +173,11 @@ def _end_at_once() -> NoReturn:
 
 def _virtual(model: str, given: Mapping[str, Any], opened: ExitStack) -> list[Shown]:
     with messages().status("importing torch"):
-        from infbrush_wsi.pipelines.infbrush import InfBrushPipeline
+        from infbrush_wsi.pipelines.registry import open_pipeline
     from infbrush_wsi.view.image import shown
 
-    pipe, name = InfBrushPipeline.from_pretrained(model), Path(model).resolve().name
+    pipe: Any = open_pipeline(model)
+    name = Path(model).resolve().name
     common = {
         "mpp": given["mpp"],
         "resolution": given["resolution"],
@@ -190,7 +191,11 @@ def _virtual(model: str, given: Mapping[str, Any], opened: ExitStack) -> list[Sh
     for condition in given["condition"] or [None]:
         # Without a condition there is nothing to guide to, and it would only cost.
         canvas = pipe(condition, guidance_scale=1.0 if condition is None else guidance, **common)
-        made.append(shown(canvas, title=f"{name}: {canvas.spec.condition or 'no class'}, seed {canvas.spec.seed}"))
+        made.append(
+            shown(
+                canvas, title=f"{name}: {canvas.spec.condition if condition else 'no class'}, seed {canvas.spec.seed}"
+            )
+        )
     return made
 
 

@@ -6,7 +6,6 @@ import math
 import operator
 from typing import Any
 
-import numpy as np
 import torch
 from affine import Affine
 
@@ -17,6 +16,7 @@ from infbrush_wsi.domain import MICROMETERS_PER_UNIT, Lattice, Shape
 from infbrush_wsi.errors import CheckpointError, ConditionError, ConfigError, RegionError
 from infbrush_wsi.models.bundle import ModelBundle
 from infbrush_wsi.models.info import ModelInfo
+from infbrush_wsi.pipelines.vectors import finite_rows
 
 
 def whole(name: str, value: Any) -> int:
@@ -88,14 +88,7 @@ def condition_of(info: ModelInfo, width: int, condition: Any) -> tuple[Condition
         return ConditionBatch(present, labels=torch.tensor([index])), info.classes[index]
     if not width:
         raise ConditionError("this model takes no embeddings; " + known_classes(info))
-    try:
-        embedding = np.array(condition, np.float32, ndmin=2)
-    except (TypeError, ValueError) as error:
-        raise ConditionError(f"an embedding must be an array of numbers: {error}") from error
-    if embedding.ndim != 2 or embedding.shape[1] != width or not np.isfinite(embedding).all():
-        raise ConditionError(
-            f"an embedding must be finite with shape ({width},) or (M, {width}), not {embedding.shape}"
-        )
+    embedding = finite_rows(condition, width, "an embedding")
     batch = ConditionBatch(present, embeddings=torch.from_numpy(embedding)[None])
     return batch, tuple(map(tuple, embedding.tolist()))
 
@@ -129,6 +122,6 @@ def process_of(info: ModelInfo) -> MollifiedProcess:
         CheckpointError: if it holds none that can be used.
     """
     try:
-        return MollifiedProcess(ProcessConfig(**info.process | {"data_mean": tuple(info.process["data_mean"])}))
-    except (KeyError, TypeError, ConfigError) as error:
+        return MollifiedProcess(ProcessConfig.from_dict(info.process))
+    except ConfigError as error:
         raise CheckpointError(f"the model's record holds no diffusion process that can be used: {error}") from error

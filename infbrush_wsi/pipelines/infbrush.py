@@ -2,46 +2,27 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
-import numpy as np
-import torch
 from numpy.typing import ArrayLike
 
 from infbrush_wsi.canvas.canvas import Canvas
 from infbrush_wsi.canvas.lazy import CacheLimits
 from infbrush_wsi.canvas.reader import Progress
-from infbrush_wsi.canvas.spec import DEFAULT_HALO, CanvasSpec
+from infbrush_wsi.canvas.spec import DEFAULT_HALO
 from infbrush_wsi.conditioning.condition import ConditionBatch
 from infbrush_wsi.conditioning.encoders.record import EncoderRecord, check_same_encoder
 from infbrush_wsi.conditioning.layout import EmbeddingGrid, Layout
-from infbrush_wsi.diffusion.steps import make_scheduler, step_table
-from infbrush_wsi.domain import Lattice
-from infbrush_wsi.errors import CheckpointError, ConditionError
-from infbrush_wsi.models.bundle import ModelBundle
+from infbrush_wsi.errors import ConditionError
 from infbrush_wsi.models.infbrush import InfBrushDenoiser
-from infbrush_wsi.models.info import ModelInfo
-from infbrush_wsi.pipelines.call import (
-    condition_of,
-    known_classes,
-    lattice_of,
-    process_of,
-    provenance_of,
-    spacing_of,
-    whole,
-)
-from infbrush_wsi.pipelines.engines import Engines
-from infbrush_wsi.pipelines.recipe import Recipe
-
-DEFAULT_TILE = 256
-"""Larger tiles are slower on CPUs: their activations leave the caches."""
-LAZY_TILE = 96
-"""Smaller ones spend more on their halo, larger ones on what lies outside of the window that was asked for."""
+from infbrush_wsi.pipelines.base import DenoiserPipeline
+from infbrush_wsi.pipelines.call import condition_of, known_classes
+from infbrush_wsi.pipelines.vectors import grid_batch
 
 
-class InfBrushPipeline:
+class InfBrushPipeline(DenoiserPipeline):
     """Generates images with a trained ∞-Brush model.
 
     Args:
@@ -52,36 +33,8 @@ class InfBrushPipeline:
         CheckpointError: if the model's record does not fit its network.
     """
 
-    def __init__(self, bundle: ModelBundle, device: str | torch.device = "cpu") -> None:
-        self.bundle = bundle
-        self.info = bundle.info
-        self.denoiser: InfBrushDenoiser = bundle.denoiser.to(device).eval()
-        self.process = process_of(self.info)
-        _check_agreement(self.info, self.denoiser)
-
-    @classmethod
-    def from_pretrained(cls, directory: str | Path, device: str | torch.device | None = None) -> InfBrushPipeline:
-        """Load a model directory, as `infbrush train --out` writes it.
-
-        Args:
-            directory: with infbrush.json and denoiser/, or the name of a model that comes with the package
-                (`models.shipped.shipped_models`).
-            device: None: the first CUDA device if there is one, else the CPU.
-
-        Raises:
-            CheckpointError: if it is not a complete, undamaged model directory.
-        """
-        chosen = device or ("cuda" if torch.cuda.is_available() else "cpu")
-        return cls(ModelBundle.load(directory, {"denoiser": InfBrushDenoiser}), chosen)
-
-    def save_pretrained(self, directory: str | Path, *, half: bool = False) -> None:
-        """Write the model to a directory, with `half` as float16, see `ModelBundle.save`."""
-        ModelBundle.save(Path(directory), {"denoiser": self.denoiser}, self.info, half=half)
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """Names that `condition` may be."""
-        return self.info.classes
+    system = "infbrush"
+    networks: ClassVar[Mapping[str, Any]] = {"denoiser": InfBrushDenoiser}
 
     @property
     def encoder(self) -> EncoderRecord | None:
@@ -173,71 +126,18 @@ class InfBrushPipeline:
             "guidance_scale": guidance_scale, "resolution": resolution, "scheduler": scheduler, "eta": eta,
             "origin": origin, "crs": crs, "tile": tile, "precision": precision, "engine": engine, "halo": halo,
             "frame": frame, "coarse": coarse, "plan_density": plan_density, "limits": limits,
+            "workdir": workdir, "progress": progress,
         }  # fmt: skip
-        lattice = lattice_of(self.info, size, spacing_of(self.info, mpp, resolution), origin, crs)
-        base, ratio = self._ratio(lattice)
         layout = condition if isinstance(condition, Layout) else None
-        batch, name = self._condition(condition) if layout is None else (self._conditions(layout), None)
-        spec = CanvasSpec(
-            lattice=lattice,
-            ratio=ratio,
-            log_magnification=math.log2(base / min(self.info.spacing)),
-            seed=whole("seed", seed),
-            condition=name,
-            steps=whole("num_inference_steps", num_inference_steps),
-            scheduler=scheduler,
-            guidance_scale=float(guidance_scale),
-            eta=float(eta),
-            tile=whole("tile", (LAZY_TILE if engine == "lazy" else DEFAULT_TILE) if tile is None else tile),
-            weights_sha256=self.bundle.weights_sha256,
-            precision=precision,
-            engine=engine,
-            halo=None if halo == "exact" else whole("halo", halo),
-            frame=None if frame is None else whole("frame", frame),
-            coarse=bool(coarse),
-            layout="" if layout is None else layout.token,
-            plan_density=plan_density,
-        )
-        spec.check_resolution(self.denoiser.config.grid_pitch)
-        step_table(make_scheduler(scheduler, self.process.config.schedule), spec.steps, spec.eta)
-        return Canvas(
-            spec,
-            Engines(self.denoiser, self.process, self.info).reader(spec, batch, layout, base, limits),
-            sigma_px=self.info.sigma * ratio,
-            channel_names=self.info.channel_names,
-            workdir=None if workdir is None else Path(workdir),
-            provenance=provenance_of(self.bundle),
-            layout=layout,
-            recipe=Recipe(self, call),
-            progress=progress,
-        )
-
-    def _ratio(self, lattice: Lattice) -> tuple[float, float]:
-        """The trained pixel size nearest to the canvas's, and how many canvas pixels make one of those."""
-        spacing = lattice.spacing.x
-        base = min(self.info.spacing, key=lambda trained: abs(math.log(trained / spacing)))
-        ratio = base / spacing
-        return base, 1.0 if abs(ratio - 1) < 1e-3 else ratio
-
-    def _condition(self, condition: Any) -> tuple[ConditionBatch, Any]:
-        return condition_of(self.info, self.denoiser.config.embedding_dim, condition)
+        if layout is None:
+            batch, name = condition_of(self.info, self.denoiser.config.embedding_dim, condition)
+        else:
+            batch, name = self._conditions(layout), None
+        return self._canvas(call, batch, name, layout)
 
     def _conditions(self, layout: Layout) -> ConditionBatch:
         """One row for each condition of a layout."""
         if isinstance(layout, EmbeddingGrid):
-            width, found = self.denoiser.config.embedding_dim, layout.conditions.array
-            if found.shape[1] != width:
-                raise ConditionError(f"the grid's embeddings have {found.shape[1]} values, the model takes {width}")
-            rows = torch.from_numpy(np.array(found, np.float32))[:, None]
-            return ConditionBatch(torch.zeros(len(rows), dtype=torch.bool), embeddings=rows)
-        return ConditionBatch.joined([self._condition(condition)[0] for condition in layout.conditions])
-
-
-def _check_agreement(info: ModelInfo, denoiser: InfBrushDenoiser) -> None:
-    """Refuse a record and a network that were not written together."""
-    bands, classes = len(info.channel_names), len(info.classes)
-    if (bands, classes) != (denoiser.config.channels, len(denoiser.config.classes)):
-        raise CheckpointError(
-            f"the model's record names {bands} bands and {classes} classes, its network has "
-            f"{denoiser.config.channels} and {len(denoiser.config.classes)}: copy the model again"
-        )
+            return grid_batch(layout, self.denoiser.config.embedding_dim, "embeddings")
+        width = self.denoiser.config.embedding_dim
+        return ConditionBatch.joined([condition_of(self.info, width, given)[0] for given in layout.conditions])

@@ -35,9 +35,7 @@ class DataStatistics:
     std: float
 
 
-def measured_once(
-    facts: dict[str, Any], dataset: Callable[[], Valued]
-) -> tuple[DataStatistics, dict[str, Any]]:
+def measured_once(facts: dict[str, Any], dataset: Callable[[], Valued]) -> tuple[DataStatistics, dict[str, Any]]:
     """The moments that a run has noted in its facts, or those of a data set; and the facts with them.
 
     Args:
