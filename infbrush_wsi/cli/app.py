@@ -10,6 +10,7 @@ from typer.core import TyperGroup
 
 from infbrush_wsi.cli import (
     augment,
+    constrain,
     demo,
     doctor,
     embed,
@@ -95,6 +96,7 @@ app.command("augment", epilog=augment.EPILOG, no_args_is_help=True)(augment.augm
 app.command("evaluate", epilog=evaluate.EPILOG, no_args_is_help=True)(evaluate.evaluate)
 app.command("generate", epilog=generate.EPILOG, no_args_is_help=True)(generate.generate)
 app.command("protocol", epilog=protocol.EPILOG, no_args_is_help=True)(protocol.protocol)
+app.command("constrain", epilog=constrain.EPILOG, no_args_is_help=True)(constrain.constrain)
 app.command("doctor", epilog=doctor.EPILOG)(doctor.doctor)
 app.command("validate", epilog=validate.EPILOG, no_args_is_help=True)(validate.validate)
 app.command("info", epilog=info.EPILOG, no_args_is_help=True)(info.info)

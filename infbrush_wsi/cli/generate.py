@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
@@ -36,6 +37,9 @@ EPILOG = examples(
     "--like-order shift",
     "infbrush generate model --out out.ome.zarr --size 16384 --scheduler tcp://10.0.0.1:8786",
 )
+
+OF_INFBRUSH = {"precision": "float32", "engine": "lazy", "frame": None, "coarse": True}
+"""Settings that only ∞-Brush has, as they are when nobody gives them."""
 
 
 def generate(
@@ -150,7 +154,7 @@ class _Call:
         if condition is None:
             self.sampling["guidance_scale"] = 1.0  # there is nothing to guide to, and it would only cost
         limits = CacheLimits(memory=round(self.given["memory_gib"] * 2**30))
-        canvas: Canvas = pipe(condition, limits=limits, **self.sampling)
+        canvas: Canvas = pipe(condition, limits=limits, **_taken(pipe, self.sampling))
         if canvas.layout is not None:
             spacing, shape = canvas.lattice.spacing, canvas.spec.shape
             warn_of_miss(canvas.layout, (shape.w * spacing.x, shape.h * spacing.y))
@@ -174,6 +178,19 @@ class _Call:
                 "coarse": not given["no_coarse"],
             }
         )
+
+
+def _taken(pipe: Any, sampling: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that a system's pipeline has.
+
+    Raises:
+        ConfigError: if another one was given.
+    """
+    known = signature(type(pipe).__call__).parameters
+    given = [name for name, value in sampling.items() if name not in known and value != OF_INFBRUSH.get(name)]
+    if given:
+        raise ConfigError(f"a model of {pipe.info.system} has no setting {', '.join(given)}; leave it out")
+    return {name: value for name, value in sampling.items() if name in known and not (name == "tile" and value is None)}
 
 
 def write_thumbnail(canvas: Canvas, path: Path, side: int = 512) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 COMMANDS = (
     *("demo", "train", "generate", "embed", "augment", "evaluate", "protocol", "info", "export"),
-    *("view", "doctor", "validate"),
+    *("view", "doctor", "validate", "constrain"),
 )
 
 
