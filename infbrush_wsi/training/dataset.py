@@ -119,7 +119,7 @@ class FunctionDataset(WindowDataset[TrainBatch]):
         first = (step * self.world + self.rank) * batch
         samples = [self._sample(first + i) for i in range(batch)]
         # Times and drops are drawn for all processes together: the global batch does not depend on how it is cut.
-        rng, mine = self.rng("times", step), slice(self.rank * batch, (self.rank + 1) * batch)
+        rng, mine = self._rng("times", step), slice(self.rank * batch, (self.rank + 1) * batch)
         times = stratified_times(rng, self.world * batch)[mine]
         dropped = (rng.random(self.world * batch) < self.spec.condition_drop)[mine]
         side = self.spec.window
@@ -156,7 +156,7 @@ class FunctionDataset(WindowDataset[TrainBatch]):
         return super()._condition(samples)
 
     def _sample(self, number: int) -> _Sample:
-        rng = self.rng("sample", number)
+        rng = self._rng("sample", number)
         image, picker, ratio = self._image(rng)
         box = picker.draw(rng)
         side = self.spec.window

@@ -85,7 +85,7 @@ class WindowDataset(Dataset[Item]):
         """Whether the images have classes."""
         return any(image.label is not None for image in self.images)
 
-    def rng(self, purpose: str, number: int) -> np.random.Generator:
+    def _rng(self, purpose: str, number: int) -> np.random.Generator:
         """Random numbers for the 'times' of a step or for a 'sample' of the run."""
         stream = {"times": 0, "sample": 1}[purpose]
         return np.random.default_rng([self._seed, stream, number])

@@ -102,7 +102,7 @@ class FieldDataset(WindowDataset[FieldBatch]):
         first = (step * self.world + self.rank) * batch
         samples = [self._sample(first + i) for i in range(batch)]
         # Times and drops are drawn for all processes together: the global batch does not depend on how it is cut.
-        rng, mine = self.rng("times", step), slice(self.rank * batch, (self.rank + 1) * batch)
+        rng, mine = self._rng("times", step), slice(self.rank * batch, (self.rank + 1) * batch)
         times = stratified_times(rng, self.world * batch)[mine]
         dropped = (rng.random(self.world * batch) < self.spec.condition_drop)[mine]
         return FieldBatch(
@@ -117,7 +117,7 @@ class FieldDataset(WindowDataset[FieldBatch]):
         )
 
     def _sample(self, number: int) -> _Sample:
-        rng, spec = self.rng("sample", number), self.spec
+        rng, spec = self._rng("sample", number), self.spec
         image, picker, _ = self._image(rng)
         box = picker.draw(rng)
         symmetry = int(rng.integers(8)) if spec.flips else 0
