@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from inspect import signature
+from inspect import Parameter, signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
@@ -153,8 +153,10 @@ class _Call:
         condition = self.conditioning(pipe)
         if condition is None:
             self.sampling["guidance_scale"] = 1.0  # there is nothing to guide to, and it would only cost
-        limits = CacheLimits(memory=round(self.given["memory_gib"] * 2**30))
-        canvas: Canvas = pipe(condition, limits=limits, **_taken(pipe, self.sampling))
+        taken = _taken(pipe, self.sampling)
+        if "limits" in _settings(pipe):
+            taken["limits"] = CacheLimits(memory=round(self.given["memory_gib"] * 2**30))
+        canvas: Canvas = pipe(condition, **taken)
         if canvas.layout is not None:
             spacing, shape = canvas.lattice.spacing, canvas.spec.shape
             warn_of_miss(canvas.layout, (shape.w * spacing.x, shape.h * spacing.y))
@@ -180,13 +182,22 @@ class _Call:
         )
 
 
+def _settings(pipe: Any) -> set[str]:
+    """Names of the arguments of a system's pipeline."""
+    from infbrush_wsi.pipelines.base import DEFAULTS
+
+    arguments = signature(type(pipe).__call__).parameters
+    more = any(argument.kind is Parameter.VAR_KEYWORD for argument in arguments.values())
+    return {*arguments, *(DEFAULTS if more else ())}
+
+
 def _taken(pipe: Any, sampling: Mapping[str, Any]) -> dict[str, Any]:
     """The settings that a system's pipeline has.
 
     Raises:
         ConfigError: if another one was given.
     """
-    known = signature(type(pipe).__call__).parameters
+    known = _settings(pipe)
     given = [name for name, value in sampling.items() if name not in known and value != OF_INFBRUSH.get(name)]
     if given:
         raise ConfigError(f"a model of {pipe.info.system} has no setting {', '.join(given)}; leave it out")
