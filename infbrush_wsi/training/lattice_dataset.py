@@ -116,7 +116,7 @@ class LatticeDataset(WindowDataset[LatticeBatch]):
         batch, factor = self.spec.batch, coarsening(self.stages, step, self.steps)
         first = (step * self.world + self.rank) * batch
         windows = [self._cut(first + i, factor) for i in range(batch)]
-        rng, mine = self.rng("times", step), slice(self.rank * batch, (self.rank + 1) * batch)
+        rng, mine = self._rng("times", step), slice(self.rank * batch, (self.rank + 1) * batch)
         times = stratified_times(rng, self.world * batch)[mine]
         dropped = (rng.random(self.world * batch) < self.spec.condition_drop)[mine]
         side = self.spec.window // factor
@@ -136,7 +136,7 @@ class LatticeDataset(WindowDataset[LatticeBatch]):
         return window.clean, window.weight
 
     def _cut(self, number: int, factor: int) -> _Window:
-        rng = self.rng("sample", number)
+        rng = self._rng("sample", number)
         image, picker, _ = self._image(rng)
         box, side = picker.draw(rng), self.spec.window
         symmetry = int(rng.integers(8)) if self.spec.flips else 0

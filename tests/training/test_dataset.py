@@ -99,7 +99,7 @@ def test_values_are_those_of_the_mollified_image_for_every_symmetry(
             return symmetry if low == 8 and not args and not options else integers(self, low, *args, **options)
 
     monkeypatch.setattr(
-        FunctionDataset, "rng", lambda self, purpose, number: Fixed(np.random.PCG64([number, len(purpose)]))
+        FunctionDataset, "_rng", lambda self, purpose, number: Fixed(np.random.PCG64([number, len(purpose)]))
     )
     batch = data[0]
     whole = Mollifier(sigma=1.0).on_image(source)
