@@ -141,12 +141,12 @@ CacheDir = Annotated[
 Workers = Annotated[int | None, typer.Option(help="Loader processes.", show_default="1", rich_help_panel=DATA)]
 System = Annotated[
     str | None,
-    typer.Option(help="infbrush, infdiff, or infdiff-latent (the second stage of infdiff).", show_default="infbrush",
+    typer.Option(help="infbrush, infdiff, multilevel or infd; then infdiff-latent or infd-latent, the second runs of these.", show_default="infbrush",
                  rich_help_panel=MODEL),
 ]  # fmt: skip
 Autoencoder = Annotated[
     Path | None,
-    typer.Option(help="For infdiff-latent: the trained infdiff model; its data are used if none are given.",
+    typer.Option(help="For the second runs: the model of the first; its data are used if none are given.",
                  rich_help_panel=MODEL),
 ]  # fmt: skip
 Preset = Annotated[

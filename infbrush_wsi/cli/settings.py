@@ -42,7 +42,9 @@ def second_stage(values: Values) -> Values:
 
     first = read_info(values["model"]["autoencoder"]).training.get("config", {})
     model = {"preset": first.get("model", {}).get("preset", "tiny"), **values["model"]}
-    optim = {"batch": LATENT_BATCH, **values.get("optim", {})}
+    optim = values.get("optim", {})
+    if values["model"].get("system") == "infdiff-latent":
+        optim = {"batch": LATENT_BATCH, **optim}
     return {**values, "data": {**first.get("data", {}), **values.get("data", {})}, "model": model, "optim": optim}
 
 

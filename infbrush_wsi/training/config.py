@@ -80,9 +80,8 @@ class ModelConfig(_Part):
 
     Attributes:
         system: which of the published systems.
-        stage: of a system that is trained in two: 'autoencoder' or 'latent' (system 'infd').
-        autoencoder: directory of the model whose latents are diffused in stage 'latent'.
-        latents: how many training windows are encoded for that (systems 'infdiff-latent').
+        autoencoder: for infdiff-latent and infd-latent: model directory of the first run, whose latents are learnt.
+        latents: for infdiff-latent: how many training windows are encoded.
         preset: 'tiny', 'small' or 'paper'; for infdiff 'tiny', 'small', 'paper-128' or 'paper-256'.
         overrides: arguments of the denoiser that replace the preset's.
         prediction: 'velocity' or 'epsilon' (published).
@@ -95,7 +94,6 @@ class ModelConfig(_Part):
     """
 
     system: str = "infbrush"
-    stage: Literal["autoencoder", "latent"] | None = None
     autoencoder: str | None = None
     preset: str = "tiny"
     overrides: dict[str, Any] = {}

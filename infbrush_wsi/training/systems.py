@@ -11,11 +11,12 @@ from infbrush_wsi.training.task import Assemble
 SYSTEMS = {
     "infbrush": "infbrush_wsi.training.infbrush:assemble",
     "infd": "infbrush_wsi.training.infd.assemble:assemble",
+    "infd-latent": "infbrush_wsi.training.infd.assemble:assemble",
     "infdiff": "infbrush_wsi.training.infdiff:assemble",
     "infdiff-latent": "infbrush_wsi.training.infdiff_latent:assemble",
     "multilevel": "infbrush_wsi.training.multilevel:assemble",
 }
-"""Where each system's parts are put together; imported on use."""
+"""Where each system's parts are put together; imported on use. A system that is trained in two runs has two names."""
 
 
 def system(name: str) -> Assemble:

@@ -46,9 +46,9 @@ OVERRIDES: dict[str, Any] = {
 def infd(config: Make) -> Make:
     """Makes configurations of small runs of INFD."""
 
-    def make(stage: str | None = "autoencoder", overrides: dict[str, Any] | None = None, **changes: Any) -> RunConfig:
+    def make(system: str = "infd", overrides: dict[str, Any] | None = None, **changes: Any) -> RunConfig:
         values: dict[str, Any] = {
-            "data__mpp": (0.5, 1.0), "model__system": "infd", "model__stage": stage,
+            "data__mpp": (0.5, 1.0), "model__system": system,
             "model__overrides": OVERRIDES | (overrides or {}), "optim__learning_rate": 0.002,
         }  # fmt: skip
         return config(**values | changes)
@@ -146,7 +146,7 @@ def test_both_stages_learn_and_make_a_model_that_generates(infd: Make, tmp_path:
     assert rows[-1] < 0.8 * rows[0]
     assert np.asarray(Image.open(out / "previews" / "step-0000160.png")).shape == (2 * 64, 2 * 64, 3)
     assert not InfdPipeline.from_pretrained(out).classes
-    latent = infd("latent", model__autoencoder=str(out), optim__steps=30, **shown | {"record__preview_every": 30})
+    latent = infd("infd-latent", model__autoencoder=str(out), optim__steps=30, **shown | {"record__preview_every": 30})
     train(latent, final)
     pipe = InfdPipeline.from_pretrained(final)
     assert pipe.classes == ("benign", "invasive")
@@ -163,21 +163,21 @@ def test_both_stages_learn_and_make_a_model_that_generates(infd: Make, tmp_path:
 def test_a_run_goes_on_with_its_own_autoencoder_only(infd: Make, tmp_path: Path) -> None:
     quiet = {"losses": {"adversarial": 0, "perceptual": 0}}
     train(infd(overrides=quiet, optim__steps=2), tmp_path / "first")
-    latent = infd("latent", model__autoencoder=str(tmp_path / "first"))
+    latent = infd("infd-latent", model__autoencoder=str(tmp_path / "first"))
     run(latent, tmp_path / "second", kill_at=7)
     train(infd(overrides=quiet, optim__steps=4), tmp_path / "first", resume=True)
     with pytest.raises(CheckpointError, match="another autoencoder"):
         train(latent, tmp_path / "second", resume=True)
     with pytest.raises(ConfigError, match="pixel sizes"):
-        train(infd("latent", model__autoencoder=str(tmp_path / "first"), data__mpp=(0.5, 0.8)), tmp_path / "third")
+        train(infd("infd-latent", model__autoencoder=str(tmp_path / "first"), data__mpp=(0.5, 0.8)), tmp_path / "third")
     assert not (tmp_path / "third").exists()
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"stage": None}, "two stages"),
-        ({"stage": "latent"}, "needs model.autoencoder"),
+        ({"system": "infd-latent"}, "needs model.autoencoder"),
+        ({"model__autoencoder": "field"}, "infd-latent"),
         ({"overrides": {"colour": 1}}, "colour"),
         ({"overrides": {"losses": {"style": 1}}}, "style"),
         ({"overrides": {"losses": {"perceptual": -1}}}, "perceptual"),

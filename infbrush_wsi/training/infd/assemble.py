@@ -43,22 +43,23 @@ def assemble(config: RunConfig, data: TrainingData, facts: dict[str, Any], rank:
     name of a diffusers autoencoder to start from.
 
     Raises:
-        ConfigError: if the stage is missing, or something does not fit.
+        ConfigError: if something does not fit.
     """
     unknown = set(config.model.overrides) - set(PARTS)
     if unknown:
         raise ConfigError(f"model.overrides of infd knows {', '.join(PARTS)}, not {', '.join(sorted(unknown))}")
-    if config.model.stage is None:
-        raise ConfigError("model.system infd is trained in two stages: give model.stage 'autoencoder', then 'latent'")
     torch.manual_seed(config.optim.seed)
-    if config.model.stage == "autoencoder":
-        return _autoencoder(config, data, facts, rank, world)
-    return _latent(config, data, facts, rank, world)
+    make = _latent if _of_latents(config) else _autoencoder
+    return make(config, data, facts, rank, world)
+
+
+def _of_latents(config: RunConfig) -> bool:
+    return config.model.system == "infd-latent"
 
 
 def _autoencoder(config: RunConfig, data: TrainingData, facts: dict[str, Any], rank: int, world: int) -> Assembly:
     if config.model.autoencoder is not None:
-        raise ConfigError("model.autoencoder is for model.stage 'latent'; to start from one give overrides.pretrained")
+        raise ConfigError("model.autoencoder belongs to infd-latent; to start from one give overrides.pretrained")
     network = _network(config, len(data.channel_names))
     weights = LossWeights.of(
         {"bottleneck": 1.0 if network.quantised else 1e-4} | config.model.overrides.get("losses", {})
@@ -73,7 +74,7 @@ def _autoencoder(config: RunConfig, data: TrainingData, facts: dict[str, Any], r
 
 def _latent(config: RunConfig, data: TrainingData, facts: dict[str, Any], rank: int, world: int) -> Assembly:
     if config.model.autoencoder is None:
-        raise ConfigError("model.stage 'latent' needs model.autoencoder: the --out of the first stage")
+        raise ConfigError("the system infd-latent needs model.autoencoder: the --out of a run of infd")
     bundle = ModelBundle.load(config.model.autoencoder, {"autoencoder": FieldAutoencoder}, verify=False)
     network: FieldAutoencoder = bundle.networks["autoencoder"]
     if facts.get("autoencoder", bundle.weights_sha256) != bundle.weights_sha256:
@@ -157,7 +158,7 @@ def _dataset(
         )
     if set(given) != {"patch", "finest"} or not 0 <= given["finest"] <= 1:
         raise ConfigError(f"overrides.data takes patch, and finest from 0 to 1, not {given}")
-    if config.model.stage == "latent":
+    if _of_latents(config):
         patch = SMALLEST_PATCH  # targets are not looked at
     side = config.data.window // factor
     spec = FieldSampleSpec(
@@ -215,5 +216,4 @@ def _info(config: RunConfig, data: TrainingData, process: dict[str, Any]) -> Mod
 
 
 def _rate(config: RunConfig) -> float:
-    assert config.model.stage is not None  # noqa: S101
-    return RATES[config.model.stage].get(config.model.preset, 1e-4)
+    return RATES["latent" if _of_latents(config) else "autoencoder"].get(config.model.preset, 1e-4)
