@@ -100,7 +100,7 @@ def _run(job: Job, minutes: float, images: int, work: Path) -> dict[str, Any]:
             "--minutes": minutes,
             "--images": images,
             "--work": work,
-        }
+        } | ({"--variant": variant} if variant else {})
         command = [sys.executable, str(JOB), *(str(part) for pair in options.items() for part in pair)]
         alone = os.environ | dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
         done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=alone)

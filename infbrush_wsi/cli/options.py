@@ -141,8 +141,8 @@ CacheDir = Annotated[
 Workers = Annotated[int | None, typer.Option(help="Loader processes.", show_default="1", rich_help_panel=DATA)]
 System = Annotated[
     str | None,
-    typer.Option(help="infbrush, infdiff, multilevel or infd; then infdiff-latent or infd-latent, the second runs of these.", show_default="infbrush",
-                 rich_help_panel=MODEL),
+    typer.Option(help="infbrush, infdiff, multilevel or infd; infdiff-latent and infd-latent are second runs.",
+                 show_default="infbrush", rich_help_panel=MODEL),
 ]  # fmt: skip
 Autoencoder = Annotated[
     Path | None,

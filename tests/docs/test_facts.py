@@ -11,7 +11,8 @@ from infbrush_wsi.canvas.stage import WHOLE_SIDE
 from infbrush_wsi.diffusion.process import TRAIN_TIMESTEPS, ProcessConfig
 from infbrush_wsi.fields import Mollifier, NoiseField, WienerInverse
 from infbrush_wsi.models.infbrush.presets import PRESETS
-from infbrush_wsi.pipelines.infbrush import LAZY_TILE, InfBrushPipeline
+from infbrush_wsi.pipelines.base import LAZY_TILE
+from infbrush_wsi.pipelines.infbrush import InfBrushPipeline
 from infbrush_wsi.points.samplers import MixedSampler
 from infbrush_wsi.training.config import DataConfig, OptimConfig, RecordConfig
 from tests.docs.pages import DOCS
