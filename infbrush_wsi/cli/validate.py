@@ -18,31 +18,31 @@ EPILOG = examples(
     "infbrush validate out.ome.zarr",
     "infbrush validate out.ome.zarr --decode   (reads every chunk)",
     "infbrush validate map.tif   (a GeoTIFF: is it a COG?)",
+    "infbrush validate slide.dzi   (DeepZoom, with its folder of tiles)",
+    "infbrush validate slide.dicom   (a folder of DICOM files)",
     "infbrush validate out.ome.zarr --json | jq .valid",
 )
 STYLES = {"ok": "green", "warning": "yellow", "error": "bold red"}
 
 
 def validate(
-    path: Annotated[str, typer.Argument(help="OME-Zarr image, or its URL, or a GeoTIFF.")],
+    path: Annotated[str, typer.Argument(help="OME-Zarr image or its URL, GeoTIFF, .dzi, or folder of DICOM files.")],
     windows: Annotated[
-        int, typer.Option(help="Windows of 64 x 64 pixels that are compared at each level; blocks that are decoded.")
+        int, typer.Option(help="Windows of 64 x 64 pixels compared at each level, and blocks or tiles decoded.")
     ] = 16,
-    decode: Annotated[bool, typer.Option("--decode", help="Also decode every chunk or block.")] = False,
+    decode: Annotated[bool, typer.Option("--decode", help="Decode every chunk, block or tile.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Look whether an OME-Zarr image is what it says: metadata, physical size, levels, pixels and provenance.
+    """Look whether an image is what it says: metadata, physical size, levels, pixels and provenance.
 
-    Of a GeoTIFF: whether it is a COG, its place, pixels and provenance.
+    It knows OME-Zarr, GeoTIFF (is it a COG?), DeepZoom and DICOM.
 
     The exit code is 1 if something is wrong; warnings do not count.
     """
-    from infbrush_wsi.validation import validate_raster, validate_store
-    from infbrush_wsi.validation.raster import SUFFIXES
+    from infbrush_wsi.validation import validate_image
 
-    check = validate_raster if path.lower().endswith(SUFFIXES) else validate_store
     with messages().status(f"looking at {path}"):
-        found = check(path, windows=windows, decode=decode)
+        found = validate_image(path, windows=windows, decode=decode)
     if as_json:
         typer.echo(json.dumps(found.to_dict(), indent=2, ensure_ascii=False))
     else:

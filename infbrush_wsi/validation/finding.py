@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+CAN_BE = "OME-Zarr stores, GeoTIFFs, DeepZoom images (.dzi) and folders of DICOM files can be validated"
 Grade = Literal["ok", "warning", "error"]
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from infbrush_wsi.domain import MICROMETERS_PER_UNIT, XY
 from infbrush_wsi.validation.finding import Finding
-from infbrush_wsi.validation.opened import OpenedStore, StoredLevel
+from infbrush_wsi.validation.opened import Pyramid, StoredLevel
 
 SIZE = "physical size"
 LEVELS = "levels"
@@ -19,18 +19,18 @@ SHIFT_WITHIN = 0.1
 """Of a level-0 pixel."""
 
 
-def check_size(store: OpenedStore) -> Iterator[Finding]:
+def check_size(image: Pyramid) -> Iterator[Finding]:
     """Whether the finest pixels have a physical size that can be believed."""
-    scale = store.levels[0].scale
+    scale = image.levels[0].scale
     if not all(math.isfinite(side) and side > 0 for side in (scale.x, scale.y)):
         yield Finding(SIZE, "error", f"a pixel is {scale.x:g} x {scale.y:g}, which is no size")
         return
-    said = f"{scale.x:.6g} x {scale.y:.6g} {store.unit or 'of no unit'} a pixel"
-    if store.unit is None:
-        yield Finding(SIZE, "warning", f"{said}: the axes y and x name no unit, so nobody knows how large the image is")
-    elif store.unit not in MICROMETERS_PER_UNIT:
+    said = f"{scale.x:.6g} x {scale.y:.6g} {image.unit or 'of no unit'} a pixel"
+    if image.unit is None:
+        yield Finding(SIZE, "warning", f"{said}: there is no unit, so nobody knows how large the image is")
+    elif image.unit not in MICROMETERS_PER_UNIT:
         yield Finding(SIZE, "warning", f"{said}: readers of slides do not know this unit")
-    elif store.unit == "micrometer" and not all(PLAUSIBLE[0] <= s <= PLAUSIBLE[1] for s in (scale.x, scale.y)):
+    elif image.unit == "micrometer" and not all(PLAUSIBLE[0] <= s <= PLAUSIBLE[1] for s in (scale.x, scale.y)):
         yield Finding(SIZE, "warning", f"{said}: is that meant?")
     else:
         yield Finding(SIZE, "ok", said)
@@ -38,19 +38,19 @@ def check_size(store: OpenedStore) -> Iterator[Finding]:
         yield Finding(SIZE, "warning", "pixels are not square; few readers of slides heed that")
 
 
-def check_levels(store: OpenedStore) -> Iterator[Finding]:
+def check_levels(image: Pyramid) -> Iterator[Finding]:
     """Whether levels get coarser, and cover what level 0 covers."""
-    problems = [text for finer, coarser in itertools.pairwise(store.levels) if (text := _order(finer, coarser))]
-    first = store.levels[0]
-    problems += [text for level in store.levels[1:] if (text := _cover(first, level))]
+    problems = [text for finer, coarser in itertools.pairwise(image.levels) if (text := _order(finer, coarser))]
+    first = image.levels[0]
+    problems += [text for level in image.levels[1:] if (text := _cover(first, level))]
     yield from (Finding(LEVELS, "error", text) for text in problems)
-    shifted = [level.path for level in store.levels[1:] if _shift(first, level) > SHIFT_WITHIN]
+    shifted = [level.path for level in image.levels[1:] if _shift(first, level) > SHIFT_WITHIN]
     if shifted:
         text = f"{', '.join(shifted)}: the centres of the first pixels are not where their sizes put them"
         yield Finding(LEVELS, "warning", f"{text} (their translation should be half the difference of the scales)")
     if not problems:
-        shown = ", ".join(f"{level.shape.w} x {level.shape.h}" for level in store.levels)
-        yield Finding(LEVELS, "ok", f"{len(store.levels)}: {shown} px")
+        shown = ", ".join(f"{level.shape.w} x {level.shape.h}" for level in image.levels)
+        yield Finding(LEVELS, "ok", f"{len(image.levels)}: {shown} px")
 
 
 def _order(finer: StoredLevel, coarser: StoredLevel) -> str:

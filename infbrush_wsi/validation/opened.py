@@ -1,4 +1,4 @@
-"""A store as the checks see it: its attributes, its levels, and where they say that they are."""
+"""An image as the checks see it: its levels and where they say that they are, and of a store its attributes."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from infbrush_wsi.domain import XY, Shape
 from infbrush_wsi.errors import CorruptSourceError, SourceNotFoundError, UnsupportedSourceError
+from infbrush_wsi.validation.finding import CAN_BE
 
 if TYPE_CHECKING:
     import zarr
@@ -21,8 +22,8 @@ class StoredLevel:
     """A level of a pyramid.
 
     Attributes:
-        path: of its array in the store.
-        array: of any axes.
+        path: of its array in the store, or what else it is called.
+        array: of any axes, or of two with pixels (h, w, c); indexed by slices.
         rows: which axis is y.
         columns: which axis is x.
         scale: physical size of a pixel.
@@ -30,7 +31,7 @@ class StoredLevel:
     """
 
     path: str
-    array: zarr.Array[Any]
+    array: Any
     rows: int
     columns: int
     scale: XY
@@ -43,7 +44,20 @@ class StoredLevel:
 
 
 @dataclass(frozen=True)
-class OpenedStore:
+class Pyramid:
+    """The levels of an image.
+
+    Attributes:
+        levels: finest first.
+        unit: of the axes y and x; None where they have none, or two.
+    """
+
+    levels: tuple[StoredLevel, ...]
+    unit: str | None
+
+
+@dataclass(frozen=True)
+class OpenedStore(Pyramid):
     """An OME-Zarr image.
 
     Attributes:
@@ -51,16 +65,12 @@ class OpenedStore:
         group: its root.
         version: of OME-Zarr, '0.4' or '0.5'.
         multiscale: the first pyramid's metadata.
-        levels: finest first.
-        unit: of the axes y and x; None where they have none, or two.
     """
 
     path: str
     group: zarr.Group
     version: str
     multiscale: Mapping[str, Any]
-    levels: tuple[StoredLevel, ...]
-    unit: str | None
 
 
 def open_group(path: str) -> zarr.Group:
@@ -77,7 +87,7 @@ def open_group(path: str) -> zarr.Group:
         if not Path(path).exists():
             raise SourceNotFoundError(f"there is nothing at {path}")
         if not any((Path(path) / name).is_file() for name in FILES):
-            raise UnsupportedSourceError(f"{path} is no Zarr group; only OME-Zarr stores can be validated")
+            raise UnsupportedSourceError(f"{path} is no Zarr group; {CAN_BE}")
     try:
         return zarr.open_group(path, mode="r")
     except FileNotFoundError as error:
@@ -113,7 +123,7 @@ def read_store(path: str, group: zarr.Group) -> OpenedStore:
         raise CorruptSourceError(f"{path}: {error.args[0]} is not there") from error
     except (IndexError, TypeError, ValueError, AttributeError) as error:
         raise CorruptSourceError(f"{path}: the multiscales metadata cannot be understood: {error}") from error
-    return OpenedStore(path, group, version, multiscale, levels, units.pop() if len(units) == 1 else None)
+    return OpenedStore(levels, units.pop() if len(units) == 1 else None, path, group, version, multiscale)
 
 
 def _level(group: zarr.Group, dataset: Mapping[str, Any], rows: int, columns: int) -> StoredLevel:

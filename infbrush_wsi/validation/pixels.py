@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infbrush_wsi.domain import Box
+from infbrush_wsi.validation.blocks import PIXELS
 from infbrush_wsi.validation.finding import Finding
-from infbrush_wsi.validation.opened import OpenedStore, StoredLevel
+from infbrush_wsi.validation.opened import OpenedStore, Pyramid, StoredLevel
 
 CHUNKS = "chunks"
-PIXELS = "pixels"
 PYRAMID = "pyramid"
 SIDE = 64
 """Pixels of a coarser level that are compared at a time, along a side."""
@@ -73,13 +73,13 @@ def check_decoding(store: OpenedStore) -> Iterator[Finding]:
     yield Finding(PIXELS, "ok", f"all {count} blocks can be decoded")
 
 
-def check_pyramid(store: OpenedStore, windows: int, seed: int) -> Iterator[Finding]:
+def check_pyramid(image: Pyramid, windows: int, seed: int) -> Iterator[Finding]:
     """Compare windows of each level with the means of the next finer one."""
-    if len(store.levels) == 1:
+    if len(image.levels) < 2:
         return
     rng = np.random.default_rng(seed)
     same = []
-    for finer, coarser in itertools.pairwise(store.levels):
+    for finer, coarser in itertools.pairwise(image.levels):
         factor = round(coarser.scale.x / finer.scale.x)
         if not _whole(finer, coarser, factor):
             yield Finding(PYRAMID, "warning", f"level {coarser.path} is not a whole factor coarser: not compared")

@@ -1,4 +1,4 @@
-"""What a store says of how its pixels were made."""
+"""What an image says of how its pixels were made."""
 
 from __future__ import annotations
 
@@ -7,21 +7,19 @@ from typing import Any
 
 from infbrush_wsi.domain import XY
 from infbrush_wsi.validation.finding import Finding
-from infbrush_wsi.validation.opened import OpenedStore
-from infbrush_wsi.writers.provenance import KEY
+from infbrush_wsi.validation.opened import Pyramid
 
 CHECK = "provenance"
 NAMED = ("system", "seed", "condition", "steps", "package_version")
 
 
-def check_provenance(store: OpenedStore) -> Iterator[Finding]:
-    """The record, whether it is complete, and whether it agrees with the metadata of OME-Zarr."""
-    record = dict(store.group.attrs).get(KEY)
+def check_provenance(image: Pyramid, record: Any) -> Iterator[Finding]:
+    """The record, whether it is complete, and whether it agrees with what the format says of the pixels."""
     if isinstance(record, Mapping) and record.get("state") != "complete":
-        yield Finding(CHECK, "error", f"the store is unfinished: its state is {record.get('state')!r}")
+        yield Finding(CHECK, "error", f"the writing is unfinished: its state is {record.get('state')!r}")
     yield from check_record(record)
     if isinstance(record, Mapping) and isinstance(record.get("synthetic"), bool):
-        problem = _disagreement(store, record.get("lattice"))
+        problem = _disagreement(image, record.get("lattice"))
         if problem:
             yield Finding(CHECK, "error", problem)
 
@@ -49,18 +47,18 @@ def _made(record: Mapping[str, Any], synthetic: bool) -> Finding:
     return Finding(CHECK, "ok", ", ".join(["synthetic", *facts]))
 
 
-def _disagreement(store: OpenedStore, lattice: Any) -> str:
+def _disagreement(image: Pyramid, lattice: Any) -> str:
     """Where the record's lattice is not that of the metadata, '' where it is."""
     try:
         shape, (a, b, _, d, e, _) = tuple(lattice["shape"]), lattice["transform"]
         unit, spacing = lattice["unit"], XY((a**2 + d**2) ** 0.5, (b**2 + e**2) ** 0.5)
     except (KeyError, TypeError, ValueError) as error:
         return f"the record's lattice cannot be understood: {error}"
-    first = store.levels[0]
+    first = image.levels[0]
     if shape != first.shape.as_tuple():
         return f"the record speaks of {shape[1]} x {shape[0]} px, level 0 has {first.shape.w} x {first.shape.h}"
-    if store.unit is not None and unit != store.unit:
-        return f"the record is in {unit}, the axes in {store.unit}"
+    if image.unit is not None and unit != image.unit:
+        return f"the record is in {unit}, the axes in {image.unit}"
     if max(abs(spacing.x / first.scale.x - 1), abs(spacing.y / first.scale.y - 1)) > 1e-6:
         return (
             f"the record has pixels of {spacing.x:g} x {spacing.y:g}, "

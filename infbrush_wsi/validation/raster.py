@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,13 @@ import numpy as np
 from infbrush_wsi._optional import require
 from infbrush_wsi.errors import ConfigError, CorruptSourceError, SourceNotFoundError, UnsupportedSourceError
 from infbrush_wsi.sources.tiff import check_complete, tiff_info
-from infbrush_wsi.validation.finding import Finding, Validation
+from infbrush_wsi.validation.blocks import Blocks, check_blocks
+from infbrush_wsi.validation.finding import CAN_BE, Finding, Validation
 from infbrush_wsi.validation.provenance import check_record
 from infbrush_wsi.writers.description import from_description
 
 LAYOUT = "layout"
 PLACE = "place"
-PIXELS = "pixels"
 SUFFIXES = (".tif", ".tiff")
 
 
@@ -54,14 +55,14 @@ def validate_raster(
         raise SourceNotFoundError(f"there is nothing at {text}")
     info = tiff_info(text)
     if info is None or not info.georeferenced:
-        raise UnsupportedSourceError(f"{text} is no GeoTIFF; OME-Zarr stores and GeoTIFFs can be validated")
+        raise UnsupportedSourceError(f"{text} is no GeoTIFF; {CAN_BE}")
     check_complete(text)
     with _opened(text) as raster:
         findings = [*_check_layout(raster, text), *_check_place(raster)]
         levels = len(raster.overviews(1)) + 1
         record = from_description(raster.tags().get("TIFFTAG_IMAGEDESCRIPTION", ""))
     rng = np.random.default_rng(seed)
-    findings += _check_blocks(text, levels, None if decode else windows, rng)
+    findings += check_blocks(_blocks(text, levels), None if decode else windows, rng)
     findings += check_record(record)
     return Validation(text, tuple(findings))
 
@@ -105,20 +106,13 @@ def _check_place(raster: Any) -> Iterator[Finding]:
     yield Finding(PLACE, "ok", f"{name}, {x:.6g} x {y:.6g} {unit} a pixel")
 
 
-def _check_blocks(path: str, levels: int, count: int | None, rng: np.random.Generator) -> Iterator[Finding]:
-    """Decode `count` random blocks at each level; None: all."""
-    errors, damaged, read = _library("rasterio.errors"), False, 0
+def _blocks(path: str, levels: int) -> Iterator[Blocks]:
+    """Of each level, open while they are looked at."""
     for level in range(levels):
         with _opened(path, **({"overview_level": level - 1} if level else {})) as raster:
-            blocks = [window for _, window in raster.block_windows(1)]
-            chosen = range(len(blocks)) if count is None else rng.permutation(len(blocks))[:count]
-            for index in chosen:
-                try:
-                    raster.read(window=blocks[index])
-                except errors.RasterioError as error:
-                    damaged = True
-                    yield Finding(PIXELS, "error", f"level {level} cannot be decoded at {blocks[index]}: {error}")
-                    break
-                read += 1
-    if not damaged:
-        yield Finding(PIXELS, "ok", f"{read} blocks were decoded")
+            windows = [window for _, window in raster.block_windows(1)]
+            yield Blocks(str(level), windows, partial(_decode, raster))
+
+
+def _decode(raster: Any, window: Any) -> Any:
+    return raster.read(window=window)

@@ -12,6 +12,7 @@ from infbrush_wsi.validation.metadata import CHECK, check_metadata
 from infbrush_wsi.validation.opened import OpenedStore, open_group, read_store
 from infbrush_wsi.validation.pixels import check_chunks, check_decoding, check_pyramid
 from infbrush_wsi.validation.provenance import check_provenance
+from infbrush_wsi.writers.provenance import KEY
 
 WINDOWS = 16
 
@@ -66,4 +67,4 @@ def _of_store(store: OpenedStore, windows: int, decode: bool, seed: int) -> Iter
         yield from check_decoding(store)
     if all(finding.grade != "error" for finding in whole):  # otherwise levels differ for that reason
         yield from check_pyramid(store, windows, seed)
-    yield from check_provenance(store)
+    yield from check_provenance(store, store.group.attrs.get(KEY))

@@ -38,7 +38,7 @@ def test_what_is_no_store_is_one_line(cli, model):
     assert result.exit_code == 1
     (line,) = [text for text in result.stderr.splitlines() if text.strip()]
     assert line.startswith("error: ")
-    assert "only OME-Zarr stores can be validated" in line
+    assert "OME-Zarr stores, GeoTIFFs, DeepZoom" in line
 
 
 def test_an_exported_raster_is_a_valid_cog(cli, tmp_path):
@@ -51,3 +51,18 @@ def test_an_exported_raster_is_a_valid_cog(cli, tmp_path):
     assert "a valid COG" in result.stdout
     assert "EPSG:" in result.stdout
     assert result.stdout.splitlines()[-1] == f"{raster}: valid"
+
+
+@pytest.mark.parametrize("suffix", [".dzi", ".dicom"])
+def test_exported_slides_are_valid_until_something_is_lost(cli, generated, tmp_path, suffix):
+    if suffix == ".dicom":
+        pytest.importorskip("wsidicom")
+    made = tmp_path / f"a{suffix}"
+    assert cli("export", generated, made).exit_code == 0
+    result = cli("validate", made, "--decode")
+    assert result.exit_code == 0, result.output
+    assert "synthetic" in result.stdout
+    assert result.stdout.splitlines()[-1] == f"{made}: valid"
+    lost = next((tmp_path / "a_files" / "7").glob("*.jpg")) if suffix == ".dzi" else made / "provenance.json"
+    lost.unlink()
+    assert cli("validate", made).exit_code == (1 if suffix == ".dzi" else 0)

@@ -206,7 +206,7 @@ def test_an_even_image_is_no_other_picture(tmp_path):
 def test_what_is_no_store_is_one_error(tmp_path):
     with pytest.raises(SourceNotFoundError, match="nothing at"):
         validate_store(tmp_path / "none.zarr")
-    with pytest.raises(UnsupportedSourceError, match="only OME-Zarr"):
+    with pytest.raises(UnsupportedSourceError, match="OME-Zarr stores, GeoTIFFs"):
         validate_store(tmp_path)
     (tmp_path / "zarr.json").write_text("{")
     with pytest.raises(CorruptSourceError, match="cannot be read"):
