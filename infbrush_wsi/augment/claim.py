@@ -23,6 +23,8 @@ def claim(folder: Path, name: str, record: Mapping[str, Any], what: str) -> None
     Raises:
         OutputError: if the folder holds other files or another record, or cannot be used.
     """
+    if folder.exists() and not folder.is_dir():
+        raise OutputError(f"'{folder}' is a file, not a folder; choose another name")
     path, wanted = folder / name, json.loads(json.dumps(record, default=str))
     try:
         known = json.loads(path.read_text()) if path.exists() else None

@@ -58,6 +58,7 @@ app = typer.Typer(
     name="infbrush",
     cls=_Commands,
     no_args_is_help=True,
+    suggest_commands=False,  # click does it already
     rich_markup_mode="rich",
     pretty_exceptions_show_locals=False,
     context_settings={"help_option_names": ["-h", "--help"]},

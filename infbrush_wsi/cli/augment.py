@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,8 +11,8 @@ import typer
 from infbrush_wsi.cli import generate_options as g
 from infbrush_wsi.cli import options as o
 from infbrush_wsi.cli.console import examples, messages, notice
-from infbrush_wsi.cli.console import out as results
-from infbrush_wsi.cli.progress import counting, duration
+from infbrush_wsi.cli.progress import counting
+from infbrush_wsi.cli.summary import Summary
 from infbrush_wsi.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -83,13 +82,13 @@ def augment(
     A folder holds a PNG for each image in a folder for each class, and images.csv with the columns path, label and
     seed; a call that was stopped goes on where it was. A Zarr store holds arrays of images, labels and seeds.
     """
+    summary = Summary()
     if (training is None) != (held_out is None):
         raise ConfigError("--training and --held-out are needed together to find copies")
     with messages().status("importing torch"):
         from infbrush_wsi.augment import Synthesis, SyntheticDataset
         from infbrush_wsi.augment.folder import DROPPED
         from infbrush_wsi.pipelines.infbrush import InfBrushPipeline
-    started = time.monotonic()
     synthesis = Synthesis(o.size(size), seed, mpp, resolution, steps, guidance, sampler, precision)
     names = None if classes is None else [name.strip() for name in classes.split(",")]
     pipeline = InfBrushPipeline.from_pretrained(model)
@@ -101,8 +100,9 @@ def augment(
         filters.append(_Doubtful(judge, least, assume_mpp, (judge_steps, backbone, pretrained), dataset))
     chosen = _write(dataset, out, filters)
     made = ", ".join(f"{count} {name}" for name, count in chosen.by_class.items())
-    left = f", {len(chosen.dropped)} left out (see {DROPPED})" if chosen.dropped else ""
-    results().print(f"{out}: {made}{left}, {duration(time.monotonic() - started)}", soft_wrap=True)
+    left = f"{len(chosen.dropped)} left out (see {DROPPED})" if chosen.dropped else ""
+    opened = "zarr.open_group" if out.suffix == STACK_SUFFIX else "torchvision.datasets.ImageFolder"
+    summary.tell(out, made, left, then=f"read it in Python: {opened}('{out}')")
 
 
 class _Copies:

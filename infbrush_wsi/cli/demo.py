@@ -10,6 +10,7 @@ import typer
 from infbrush_wsi.cli.console import examples, messages
 from infbrush_wsi.cli.console import out as results
 from infbrush_wsi.cli.options import AssumeMpp
+from infbrush_wsi.cli.summary import Summary
 from infbrush_wsi.errors import ConfigError, OutputExistsError
 
 EPILOG = examples(
@@ -51,9 +52,11 @@ def demo(
         from infbrush_wsi.cli.demo_steps import Demo
 
     made = Demo(out, minutes=minutes, size=size, steps=steps, mpp=mpp, assume_mpp=assume_mpp, seed=seed)
+    summary = Summary()
     content = made.run(source)
     for name in ("report.html", "report.png"):
         results().print(f"{out / name}", soft_wrap=True)
+    summary.tell(out, "slides, a model, generated slides and a report", then=f"open {out / 'report.html'} in a browser")
     if not content.passed:
         failed = [check for check in content.checks if check.passed is False]
         messages().print(f"[bold red]{len(failed)} checks failed[/]: {failed[0].subject}: {failed[0].found}")

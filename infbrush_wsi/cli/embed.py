@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,9 +12,9 @@ from rich.markup import escape
 
 from infbrush_wsi.cli import options as o
 from infbrush_wsi.cli.console import examples, messages
-from infbrush_wsi.cli.console import out as results
-from infbrush_wsi.cli.progress import counting, duration
+from infbrush_wsi.cli.progress import counting
 from infbrush_wsi.cli.settings import default_labels
+from infbrush_wsi.cli.summary import Summary
 from infbrush_wsi.errors import ConfigError, InfbrushError
 
 if TYPE_CHECKING:
@@ -78,7 +77,7 @@ def embed(
     from infbrush_wsi.conditioning.encoders import load_encoder, write_embeddings
     from infbrush_wsi.sources.collection import collect
 
-    started = time.monotonic()
+    summary = Summary()
     if mpp is not None and resolution is not None:
         raise ConfigError("give --mpp (slides) or --resolution (rasters), not both")
     chosen = o.band_numbers(bands)
@@ -93,7 +92,7 @@ def embed(
             found, loaded, out, spacing=spacing, tile=tile, stride=stride, min_tissue=min_tissue,
             dtype=cast("Dtype", dtype), bands=chosen, batch=batch, progress=progress,
         )  # fmt: skip
-    _tell(store, time.monotonic() - started)
+    _tell(store, out, summary)
 
 
 @contextmanager
@@ -162,15 +161,16 @@ def _device(encoder: str) -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def _tell(store: EmbeddingStore, seconds: float) -> None:
+def _tell(store: EmbeddingStore, out: Path, summary: Summary) -> None:
     console, settings = messages(), store.settings
     for entry in store.skipped[:SHOWN_SKIPPED]:
         console.print(f"[yellow]skipped[/] {escape(entry.path)}: {escape(entry.reason)}", soft_wrap=True)
     if len(store.skipped) > SHOWN_SKIPPED:
         console.print(f"[yellow]skipped[/] {len(store.skipped) - SHOWN_SKIPPED} more")
     tiles = sum(slide.embedded for slide in store.slides)
-    results().print(
-        f"{store.path}: {tiles} embeddings of {settings.encoder.dimension} values from {len(store.slides)} images, "
-        f"a cell is {settings.cell:g} {settings.unit}, {duration(seconds)}",
-        soft_wrap=True,
+    summary.tell(
+        out,
+        f"{tiles} embeddings of {settings.encoder.dimension} values from {len(store.slides)} images",
+        f"a cell is {settings.cell:g} {settings.unit}",
+        then=f"train with them: infbrush train --embeddings {out}; imitate an image: infbrush generate --like {out}",
     )

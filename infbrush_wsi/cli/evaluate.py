@@ -15,6 +15,7 @@ from rich.table import Table
 from infbrush_wsi.cli import options as o
 from infbrush_wsi.cli.console import examples, messages, notice
 from infbrush_wsi.cli.console import out as results
+from infbrush_wsi.cli.summary import Summary
 from infbrush_wsi.errors import ConfigError, OutputError, OutputExistsError, RegionError
 
 if TYPE_CHECKING:
@@ -85,6 +86,7 @@ def evaluate(
     from infbrush_wsi.metrics import evaluate as compare
     from infbrush_wsi.sources import collect
 
+    summary = Summary()
     if (training is None) != (held_out is None):
         raise ConfigError("--training and --held-out go together: the second sets the threshold for the first")
     _check_out(out, overwrite)
@@ -108,7 +110,8 @@ def evaluate(
         more.append(_memorised((two, known, other), look, chosen, how, device))
     found = replace(found, results=(*found.results, *more))
     _write(found, out, real, generated, {"real": one, "generated": two}, rules[0], chosen)
-    _show(found, out)
+    _show(found)
+    summary.tell(out, "evaluation.html and evaluation.json", then=f"open {out / 'evaluation.html'} in a browser")
 
 
 def _memorised(
@@ -195,7 +198,7 @@ def _crops(images: Collection, rule: CropRule, bands: tuple[int, ...] | None) ->
     return [crop[:SHOWN_PIXELS, :SHOWN_PIXELS] for crop in found[:SHOWN_CROPS]]
 
 
-def _show(found: Evaluation, out: Path) -> None:
+def _show(found: Evaluation) -> None:
     table = Table("metric", "value", "interval", "n real", "n generated", box=None, pad_edge=False)
     for result in found.results:
         interval = "" if result.low != result.low else f"{result.low:.4g} to {result.high:.4g}"
@@ -207,4 +210,3 @@ def _show(found: Evaluation, out: Path) -> None:
     skipped = sum(len(entries) for entries in found.skipped.values())
     if skipped:
         notice(f"{skipped} times an image was left out; evaluation.json says why")
-    results().print(f"wrote {escape(str(out / 'evaluation.html'))} and evaluation.json", soft_wrap=True)

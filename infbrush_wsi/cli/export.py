@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
 from infbrush_wsi.cli.console import examples
-from infbrush_wsi.cli.console import out as results
-from infbrush_wsi.cli.progress import counting, duration
-from infbrush_wsi.errors import ConfigError, OutputError, OutputExistsError
+from infbrush_wsi.cli.outputs import check_output
+from infbrush_wsi.cli.progress import counting
+from infbrush_wsi.cli.summary import Summary
+from infbrush_wsi.errors import ConfigError
 
 if TYPE_CHECKING:
     from infbrush_wsi.sources.base import Source
@@ -40,6 +40,16 @@ Compression = Annotated[
 ]
 TILES = {"jpeg": "jpg", "deflate": "png"}
 """Of a DeepZoom pyramid, by compression."""
+OPENED = {
+    "picture": "",
+    "ome.tif": "it opens in QuPath, Bio-Formats and TIAToolbox; look at it: infbrush view {}",
+    "tif": "it opens in OpenSlide and QuPath, or with a CRS in GDAL and QGIS; look at it: infbrush view {}",
+    "dzi": "it is for OpenSeadragon on a web page, with its folder of tiles; check it: infbrush validate {}",
+    "dicom": "any of its .dcm files opens in OpenSlide; check it: infbrush validate {}",
+    "zarr": "look at it: infbrush view {}",
+    "geojson": "drag {} onto the image in QuPath",
+}
+"""How to go on, by format."""
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
 
 
@@ -70,11 +80,8 @@ def export(
     from infbrush_wsi.sources.registry import open_source
 
     kind = suffix_of(out)
-    if out.exists() and not overwrite:
-        raise OutputExistsError(f"'{out}' exists; choose another name, or add --overwrite")
-    if not out.resolve().parent.is_dir():
-        raise OutputError(f"'{out}' cannot be written: there is no folder {out.resolve().parent}")
-    started = time.monotonic()
+    check_output(out, overwrite=overwrite)
+    summary = Summary()
     with open_source(source) as opened:
         if kind == "geojson":
             from infbrush_wsi.cli.outlines import write_outlines
@@ -82,12 +89,13 @@ def export(
             if level or region is not None or mpp is not None:
                 raise ConfigError("GeoJSON holds the areas of the whole image; leave out --level, --region and --mpp")
             write_outlines(opened, out, overwrite)
-            results().print(f"{out}: {duration(time.monotonic() - started)}", soft_wrap=True)
+            summary.tell(out, then=OPENED["geojson"].format(out))
             return
         part = lazy_region(opened, level=level, mpp=mpp, region=_region(region))
         _write(part, out, kind, compression, ome_version, layout, overwrite)
         h, w, _ = part.shape
-    results().print(f"{out}: {w} x {h} px, {duration(time.monotonic() - started)}", soft_wrap=True)
+    beside = (out.with_name(f"{out.stem}_files"),) if kind == "dzi" else ()
+    summary.tell(out, f"{w} x {h} px", then=OPENED[kind].format(out), beside=beside)
 
 
 def suffix_of(path: Path) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from inspect import Parameter, signature
 from pathlib import Path
@@ -13,15 +12,15 @@ import typer
 from infbrush_wsi.cli import generate_options as o
 from infbrush_wsi.cli.cluster import check_cluster, cluster
 from infbrush_wsi.cli.console import examples, messages
-from infbrush_wsi.cli.console import out as results
 from infbrush_wsi.cli.generate_condition import conditioning
-from infbrush_wsi.cli.options import point
+from infbrush_wsi.cli.options import check_crs, check_mpp, point
 from infbrush_wsi.cli.options import size as parsed_size
+from infbrush_wsi.cli.outputs import check_folder, check_store
 from infbrush_wsi.cli.painting import warn_of_miss
-from infbrush_wsi.cli.progress import duration
 from infbrush_wsi.cli.rendering import plan as planned
 from infbrush_wsi.cli.rendering import prepare, remove_plans, write
-from infbrush_wsi.errors import ConfigError, OutputError, OutputExistsError
+from infbrush_wsi.cli.summary import Summary
+from infbrush_wsi.errors import ConfigError
 
 if TYPE_CHECKING:
     from infbrush_wsi.canvas import Canvas
@@ -113,6 +112,7 @@ class _Call:
         self.origin = None if given["origin"] is None else point(given["origin"], "--origin", "CRS units")
         self.sampling = self._sampling()
         self.conditioning = conditioning(given, self.origin)
+        check_crs(given["crs"])
         _check_outputs(given)
         check_cluster(given["scheduler"], given["workers"], given["engine"])
         if given["plan"] is not None and given["engine"] != "lazy":
@@ -122,10 +122,9 @@ class _Call:
 
     def run(self) -> None:
         """Render and write."""
-        given = self.given
+        given, summary = self.given, Summary()
         with messages().status("importing torch"):
             from infbrush_wsi.pipelines.registry import open_pipeline
-        started = time.monotonic()
         canvas = self._canvas(open_pipeline(given["model"]))
         with cluster(given["scheduler"], given["workers"]) as client:
             keep = client is not None or not given["no_resume"]
@@ -140,16 +139,19 @@ class _Call:
         remove_plans(self.out)
         if given["thumbnail"] is not None:
             write_thumbnail(canvas, given["thumbnail"])
-        shown = "" if canvas.mpp is None else f", {canvas.mpp:g} µm/px"
-        w, h = canvas.spec.shape.size.w, canvas.spec.shape.h
-        results().print(
-            f"{self.out}: {w} x {h} px{shown}, {canvas.level_count} levels, {duration(time.monotonic() - started)}",
-            soft_wrap=True,
+        shape, lattice = canvas.spec.shape, canvas.lattice
+        summary.tell(
+            self.out,
+            f"{shape.w} x {shape.h} px",
+            f"{lattice.spacing.x:g} {'µm' if lattice.unit == 'micrometer' else lattice.unit}/px",
+            f"{canvas.level_count} level{'s' * (canvas.level_count > 1)}",
+            then=f"look at it: infbrush view {self.out}",
         )
 
     def _canvas(self, pipe: Any) -> Canvas:
         from infbrush_wsi.canvas.lazy import CacheLimits
 
+        check_mpp(self.given["mpp"], pipe.info)
         condition = self.conditioning(pipe)
         if condition is None:
             self.sampling["guidance_scale"] = 1.0  # there is nothing to guide to, and it would only cost
@@ -225,13 +227,10 @@ def _halo(text: str) -> int | Literal["exact"]:
 
 
 def _check_outputs(given: Mapping[str, Any]) -> None:
-    """What can be known to fail should fail before an hour of rendering."""
     from infbrush_wsi.writers.layout import StoreLayout
 
     StoreLayout(given["ome_version"], cast(Any, given["layout"]), given["chunk"], given["shard"])
-    out: Path = given["out"]
-    if out.exists() and not given["overwrite"]:
-        raise OutputExistsError(f"'{out}' exists; choose another name, or add --overwrite")
-    for path in (out, given["thumbnail"], given["plan"]):
-        if path is not None and not path.resolve().parent.is_dir():
-            raise OutputError(f"'{path}' cannot be written: there is no folder {path.resolve().parent}")
+    check_store(given["out"], overwrite=given["overwrite"])
+    for path in (given["thumbnail"], given["plan"]):
+        if path is not None:
+            check_folder(path)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from infbrush_wsi.errors import ConfigError
+
+if TYPE_CHECKING:
+    from infbrush_wsi.models.info import ModelInfo
 
 DATA, MODEL, RUN = "Data", "Model and optimiser", "Run"
 
@@ -53,6 +57,36 @@ def size(text: str) -> tuple[int, int]:
         return int(w), int(h)
     except ValueError as error:
         raise ConfigError(f"--size must be WIDTHxHEIGHT in pixels, e.g. 4096x4096, not {text!r}") from error
+
+
+def check_crs(text: str | None) -> None:
+    """Refuse what is no coordinate reference system, where rasterio is there to ask.
+
+    Raises:
+        ConfigError: if PROJ does not know it.
+    """
+    if text is None or find_spec("rasterio") is None:
+        return
+    from rasterio.crs import CRS
+    from rasterio.errors import CRSError
+
+    try:
+        CRS.from_user_input(text)
+    except CRSError as error:
+        raise ConfigError(f"--crs must be a coordinate reference system such as EPSG:26914, not {text!r}") from error
+
+
+def check_mpp(mpp: float | None, info: ModelInfo) -> None:
+    """Refuse micrometres for a model of rasters.
+
+    Raises:
+        ConfigError: saying what its pixels are measured in.
+    """
+    if mpp is not None and info.unit != "micrometer":
+        sizes = ", ".join(f"{size:g}" for size in info.spacing)
+        raise ConfigError(
+            f"--mpp is in micrometres, for slides; this model's pixels are of {sizes} {info.unit}: use --resolution"
+        )
 
 
 def numbers(text: str | None, what: str) -> tuple[float, ...] | None:

@@ -14,6 +14,7 @@ from infbrush_wsi.cli.console import examples, messages
 from infbrush_wsi.cli.console import out as results
 from infbrush_wsi.cli.progress import counting
 from infbrush_wsi.cli.settings import merged, read_mapping
+from infbrush_wsi.cli.summary import Summary
 from infbrush_wsi.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -82,6 +83,7 @@ def protocol(
     """
     from infbrush_wsi.sources.collection import collect
 
+    summary = Summary()
     if seeds < 1:
         raise ConfigError(f"--seeds must be at least 1, not {seeds}")
     found = collect([data], labels=labels, mpp=assume_mpp, group_pattern=group_pattern)
@@ -99,6 +101,7 @@ def protocol(
         result = run_protocol(found, asked, out, tell)
     write_result(result, out)
     results().print(accuracy_line(result), soft_wrap=True)
+    summary.tell(out, "result.json, runs.csv and result.png", then=f"look at {out / 'result.png'}")
 
 
 @contextmanager

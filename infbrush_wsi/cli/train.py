@@ -14,10 +14,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from infbrush_wsi.cli import options as o
-from infbrush_wsi.cli.console import examples, messages, notice
-from infbrush_wsi.cli.console import out as results
+from infbrush_wsi.cli.console import examples, messages
 from infbrush_wsi.cli.progress import TrainingProgress
 from infbrush_wsi.cli.settings import default_labels, merged, read_mapping, second_stage
+from infbrush_wsi.cli.summary import Summary
 from infbrush_wsi.errors import CheckpointError, ConfigError
 
 if TYPE_CHECKING:
@@ -85,9 +85,11 @@ def train(
         "optim.precision": precision, "optim.seed": seed, "optim.steps": steps, "optim.minutes": minutes,
         "record.preview_every": preview_every,
     }  # fmt: skip
+    summary = Summary()
     run_training(configuration(out, given, config, settings or [], resume), out, resume=resume)
-    results().print(f"trained: {out}", soft_wrap=True)
-    notice(f"generate with: infbrush generate {out} --out out.ome.zarr --size 1024x1024")
+    summary.tell(
+        out, "a trained model", then=f"generate with: infbrush generate {out} --out out.ome.zarr --size 1024x1024"
+    )
 
 
 def configuration(out: Path, given: dict[str, Any], file: Path | None, settings: list[str], resume: bool) -> RunConfig:

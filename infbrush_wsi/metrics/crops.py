@@ -51,7 +51,10 @@ class CropRule:
         if self.kind not in KINDS:
             raise ConfigError(f"there is no crop rule {self.kind!r}; known are {', '.join(KINDS)}")
         if self.size < 1 or self.per_image < 1 or self.seed < 0:
-            raise ConfigError(f"a crop rule needs a positive size and count and a seed from 0, not {self}")
+            raise ConfigError(
+                "crops need a positive side and count and a seed from 0, not "
+                f"{self.size} pixels, {self.per_image} an image and seed {self.seed}"
+            )
         if self.kind != "crop" and self.per_image != 1:
             object.__setattr__(self, "per_image", 1)
 

@@ -171,7 +171,7 @@ def collect(
     for path in dict.fromkeys(found):
         item = _item(path, str(labels), table, roots, mpp, group_pattern)
         items.append(item) if isinstance(item, Item) else skipped.append(item)
-    _require_items(items, skipped)
+    _require_items(items, skipped, sources)
     return Collection(tuple(items), tuple(skipped))
 
 
@@ -259,10 +259,13 @@ def _usable(
         return source.channels
 
 
-def _require_items(items: Sequence[Item], skipped: Sequence[Skipped]) -> None:
+def _require_items(items: Sequence[Item], skipped: Sequence[Skipped], sources: Sequence[str | Path] = ()) -> None:
     if items:
         return
     reasons = "".join(f"\n  {entry.path}: {entry.reason}" for entry in skipped[:SHOWN_REASONS])
     more = f"\n  and {len(skipped) - SHOWN_REASONS} more" if len(skipped) > SHOWN_REASONS else ""
-    looked = f" ({len(skipped)} skipped){reasons}{more}" if skipped else "; known are " + ", ".join(readable_suffixes())
+    looked = f" ({len(skipped)} skipped){reasons}{more}"
+    if not skipped:
+        where = f": nothing in {', '.join(map(str, sources))} can be read" if sources else ""
+        looked = f"{where}; known are {', '.join(readable_suffixes())}"
     raise DatasetError(f"the data set is empty{looked}")

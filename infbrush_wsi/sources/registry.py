@@ -136,7 +136,9 @@ def _unknown(path: str) -> Exception:
     if Path(path).is_dir():
         if path.rstrip("/").endswith(".zarr"):
             return CorruptSourceError(f"{path} is no OME-Zarr image: it has no readable 'multiscales' metadata")
-        return UnsupportedSourceError(f"{path} is a folder, not an image: use collect([...]) for many images")
+        return UnsupportedSourceError(
+            f"{path} is a folder, not an image: name an image in it (in Python collect([...]) takes folders)"
+        )
     suffix = Path(path).suffix.lower()
     if suffix in readable_suffixes():
         return CorruptSourceError(f"{path} is named {suffix} but no reader finds an image in it: truncated or damaged?")

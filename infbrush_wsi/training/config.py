@@ -200,7 +200,7 @@ class RunConfig(_Part):
         try:
             return cls.model_validate(values)
         except ValidationError as error:
-            lines = [f"{'.'.join(str(p) for p in e['loc'])}: {e['msg']}" for e in error.errors()]
+            lines = [f"{'.'.join(map(str, entry['loc']))}: {_said(cls, entry)}" for entry in error.errors()]
             raise ConfigError("the run's configuration is not valid:\n  " + "\n  ".join(lines)) from error
 
     @classmethod
@@ -221,3 +221,12 @@ class RunConfig(_Part):
     def to_yaml(self) -> str:
         """As YAML text."""
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
+
+
+def _said(model: Any, entry: Any) -> str:
+    """What is wrong with a value; of a name that is not known, which ones are."""
+    if entry["type"] != "extra_forbidden":
+        return str(entry["msg"])
+    for name in entry["loc"][:-1]:
+        model = model.model_fields[name].annotation
+    return f"there is no such value; there are {', '.join(model.model_fields)}"

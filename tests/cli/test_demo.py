@@ -18,7 +18,9 @@ def test_the_demo_makes_slides_a_model_images_and_a_report(cli, tmp_path):
     out = tmp_path / "demo"
     result = cli("demo", "--out", out, "--minutes", 0.05, "--size", 160, "--steps", 2)
     assert result.exit_code == 0, result.output
-    assert result.stdout.split() == [str(out / "report.html"), str(out / "report.png")]
+    *reports, last = result.stdout.splitlines()
+    assert reports == [str(out / "report.html"), str(out / "report.png")]
+    assert last.startswith(f"{out}: ")
     made = sorted(path.name for path in (out / "shipped").iterdir()) if shipped_models() else []
     assert made == [f"{name}.ome.zarr" for name in shipped_models()]
     stores = sorted(path.name for path in (out / "generated").iterdir())

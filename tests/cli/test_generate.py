@@ -46,6 +46,8 @@ def test_version_size_pixel_size_and_thumbnail(cli, model, tmp_path):
     result = cli("generate", model, "--out", out, *call)
     assert result.exit_code == 0, result.output
     assert "64 x 64 px, 0.5 µm/px" in result.stdout
+    assert " on disk, " in result.stdout
+    assert "infbrush view" in result.stderr
     assert (out / ".zgroup").is_file()
     with open_source(out) as source:
         assert source.mpp == 0.5

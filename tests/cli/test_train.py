@@ -39,7 +39,8 @@ def test_the_summary_tells_what_is_trained_on(cli, slides, quick, tmp_path):
     assert "skipped" in result.stderr
     assert "broken.tif" in result.stderr
     assert "training 1/1" in result.stderr
-    assert result.stdout.strip() == f"trained: {tmp_path / 'm'}"
+    assert result.stdout.startswith(f"{tmp_path / 'm'}: a trained model, ")
+    assert f"generate with: infbrush generate {tmp_path / 'm'} " in result.stderr
 
 
 def test_options_replace_the_values_of_a_configuration_file(cli, model, quick, tmp_path):

@@ -25,7 +25,7 @@ def values(**changes: Any) -> dict[str, Any]:
     ("changes", "message"),
     [
         ({"data__sources": []}, r"data\.sources"),
-        ({"data__pointz": 5}, r"data\.pointz: Extra inputs"),
+        ({"data__pointz": 5}, r"data\.pointz: there is no such value; there are sources, labels, .*points"),
         ({"data__window": 4}, r"data\.window"),
         ({"data__window": 16, "data__points": 257}, r"data\.points.*257 points do not fit a window of 16 x 16"),
         ({"data__sampler": "sobol"}, r"data\.sampler.*'mixed'"),

@@ -99,7 +99,7 @@ def run_protocol(
     """
     folder, told = Path(out), tell or (lambda what, done, total: None)
     data = load_labelled(collection, config.classifier.side, lambda done, total: told("reading images", done, total))
-    folds = make_folds(data.labels.tolist(), data.groups, config.folds, config.split_seed)
+    folds = make_folds(data.labels.tolist(), data.groups, config.folds, config.split_seed, data.classes)
     make_backbone(config.classifier, data.images.shape[3], len(data.classes))  # fails now, not after a training
     _claim(folder, collection, config)
     runs = []
