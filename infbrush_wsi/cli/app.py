@@ -18,8 +18,10 @@ from infbrush_wsi.cli import (
     export,
     generate,
     info,
+    inpaint,
     protocol,
     train,
+    upscale,
     validate,
     view,
 )
@@ -96,6 +98,8 @@ app.command("embed", epilog=embed.EPILOG, no_args_is_help=True)(embed.embed)
 app.command("augment", epilog=augment.EPILOG, no_args_is_help=True)(augment.augment)
 app.command("evaluate", epilog=evaluate.EPILOG, no_args_is_help=True)(evaluate.evaluate)
 app.command("generate", epilog=generate.EPILOG, no_args_is_help=True)(generate.generate)
+app.command("inpaint", epilog=inpaint.EPILOG, no_args_is_help=True)(inpaint.inpaint)
+app.command("upscale", epilog=upscale.EPILOG, no_args_is_help=True)(upscale.upscale)
 app.command("protocol", epilog=protocol.EPILOG, no_args_is_help=True)(protocol.protocol)
 app.command("constrain", epilog=constrain.EPILOG, no_args_is_help=True)(constrain.constrain)
 app.command("doctor", epilog=doctor.EPILOG)(doctor.doctor)

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from infbrush_wsi.cli.console import examples
+from infbrush_wsi.cli.options import region as region_of
 from infbrush_wsi.cli.outputs import check_output
-from infbrush_wsi.cli.progress import counting
 from infbrush_wsi.cli.summary import Summary
+from infbrush_wsi.cli.writing import Output, beside, opened_by, suffix_of, write_as
 from infbrush_wsi.errors import ConfigError
 
 if TYPE_CHECKING:
-    from infbrush_wsi.sources.base import Source
     from infbrush_wsi.sources.lazy import LazyRegion
 
 EPILOG = examples(
@@ -38,18 +38,6 @@ Compression = Annotated[
         show_default="jpeg for RGB slides",
     ),
 ]
-TILES = {"jpeg": "jpg", "deflate": "png"}
-"""Of a DeepZoom pyramid, by compression."""
-OPENED = {
-    "picture": "",
-    "ome.tif": "it opens in QuPath, Bio-Formats and TIAToolbox; look at it: infbrush view {}",
-    "tif": "it opens in OpenSlide and QuPath, or with a CRS in GDAL and QGIS; look at it: infbrush view {}",
-    "dzi": "it is for OpenSeadragon on a web page, with its folder of tiles; check it: infbrush validate {}",
-    "dicom": "any of its .dcm files opens in OpenSlide; check it: infbrush validate {}",
-    "zarr": "look at it: infbrush view {}",
-    "geojson": "drag {} onto the image in QuPath",
-}
-"""How to go on, by format."""
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
 
 
@@ -89,92 +77,18 @@ def export(
             if level or region is not None or mpp is not None:
                 raise ConfigError("GeoJSON holds the areas of the whole image; leave out --level, --region and --mpp")
             write_outlines(opened, out, overwrite)
-            summary.tell(out, then=OPENED["geojson"].format(out))
+            summary.tell(out, then=opened_by(kind, out))
             return
-        part = lazy_region(opened, level=level, mpp=mpp, region=_region(region))
-        _write(part, out, kind, compression, ome_version, layout, overwrite)
+        part = lazy_region(opened, level=level, mpp=mpp, region=region_of(region))
+        write_as(_output(part), out, kind, compression, ome_version, layout, overwrite)
         h, w, _ = part.shape
-    beside = (out.with_name(f"{out.stem}_files"),) if kind == "dzi" else ()
-    summary.tell(out, f"{w} x {h} px", then=OPENED[kind].format(out), beside=beside)
+    summary.tell(out, f"{w} x {h} px", then=opened_by(kind, out), beside=beside(kind, out))
 
 
-def suffix_of(path: Path) -> str:
-    """'picture', 'ome.tif', 'tif', 'dzi', 'dicom', 'zarr' or 'geojson'.
-
-    Raises:
-        ConfigError: if the format is not known.
-    """
-    name = path.name.lower()
-    if name.endswith((".png", ".jpg", ".jpeg")):
-        return "picture"
-    if name.endswith((".ome.tif", ".ome.tiff")):
-        return "ome.tif"
-    if name.endswith((".tif", ".tiff")):
-        return "tif"
-    if name.endswith((".dzi", ".dicom", ".zarr", ".geojson")):
-        return name.rpartition(".")[2]
-    raise ConfigError(
-        f"'{path}' has no known suffix: choose .png, .jpg, .ome.tif, .tif, .dzi, .dicom, .ome.zarr or .geojson"
-    )
-
-
-def _write(
-    part: LazyRegion, out: Path, kind: str, compression: str | None, version: str, layout: str, overwrite: bool
-) -> None:
+def _output(part: LazyRegion) -> Output:
     from infbrush_wsi.cli.provenance import provenance_of, title_of
 
-    provenance, names = provenance_of(part.source), part.source.channel_names
-    if kind == "picture":
-        from infbrush_wsi.writers.picture import check_picture, write_picture
-
-        h, w, _ = part.shape
-        check_picture(w, h, out)
-        mpp = part.lattice.mpp if part.lattice.unit == "micrometer" else None
-        write_picture(part[:, :, :], out, provenance=provenance, mpp=mpp, overwrite=overwrite)
-        return
-    array, common = part.to_dask(), {"lattice": part.lattice, "provenance": provenance, "overwrite": overwrite}
-    chosen = compression or ("jpeg" if len(names) == 3 else "deflate")
-    with counting("writing") as progress:
-        common["progress"] = progress
-        if kind == "zarr":
-            from infbrush_wsi.writers import write_ome_zarr
-
-            how = {"version": version, "layout": layout, "name": title_of(part.source), "channel_names": names}
-            write_ome_zarr([array], out, **cast(Any, common | how))
-        elif kind == "dzi":
-            from infbrush_wsi.writers.deepzoom import write_deepzoom
-
-            write_deepzoom(array, out, tile_format=cast(Any, TILES.get(chosen, chosen)), **cast(Any, common))
-        elif kind == "dicom":
-            from infbrush_wsi.writers.dicom import write_dicom
-
-            write_dicom(array, out, compression=cast(Any, chosen), **cast(Any, common))
-        elif kind == "tif" and part.lattice.crs is not None:
-            from infbrush_wsi.writers.geotiff import write_geotiff
-
-            write_geotiff(array, out, channel_names=names, nodata=_nodata(part.source), **cast(Any, common))
-        elif kind == "tif":
-            from infbrush_wsi.writers.tiff import write_tiff
-
-            write_tiff(array, out, compression=cast(Any, chosen), **cast(Any, common))
-        else:
-            from infbrush_wsi.writers.tiff import write_ome_tiff
-
-            how = {"name": title_of(part.source), "channel_names": names, "compression": chosen}
-            write_ome_tiff(array, out, **cast(Any, common | how))
-
-
-def _nodata(source: Source) -> int | None:
-    """The value of empty pixels, if bytes can have it."""
+    source = part.source
     value = source.metadata.get("nodata")
-    return None if value is None or value not in range(256) else int(value)
-
-
-def _region(text: str | None) -> tuple[int, int, int, int] | None:
-    if text is None:
-        return None
-    try:
-        x, y, w, h = (int(part) for part in text.split(","))
-    except ValueError as error:
-        raise ConfigError(f"--region must be x,y,w,h in whole level-0 pixels, not {text!r}") from error
-    return x, y, w, h
+    nodata = None if value is None or value not in range(256) else int(value)
+    return Output(part, part.lattice, source.channel_names, provenance_of(source), title_of(source), nodata)

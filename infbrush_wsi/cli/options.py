@@ -89,6 +89,21 @@ def check_mpp(mpp: float | None, info: ModelInfo) -> None:
         )
 
 
+def region(text: str | None, what: str = "--region") -> tuple[int, int, int, int] | None:
+    """(x, y, w, h) from '100,200,512,512'; None stays None.
+
+    Raises:
+        ConfigError: if there are not four whole numbers.
+    """
+    if text is None:
+        return None
+    try:
+        x, y, w, h = (int(part) for part in text.split(","))
+    except ValueError as error:
+        raise ConfigError(f"{what} must be x,y,w,h in whole level-0 pixels, not {text!r}") from error
+    return x, y, w, h
+
+
 def numbers(text: str | None, what: str) -> tuple[float, ...] | None:
     """Numbers joined by commas; None stays None.
 

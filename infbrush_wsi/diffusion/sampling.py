@@ -59,6 +59,6 @@ def predict_clean(
     """T x̂_0 (B, N, C) from x_t (B, N, C), with classifier-free guidance if `guidance_scale` is not 1."""
     scaled = process.network_input(x, timestep)
     if guidance_scale == 1.0:
-        return process.clean(x, network(scaled, timestep, condition).float(), timestep)
+        return process.clean(x, network(scaled, timestep, condition).to(x.dtype), timestep)
     output = network(scaled.repeat(2, 1, 1), timestep.repeat(2), condition.with_unconditional())
-    return process.clean(x, guided(output.float(), guidance_scale), timestep)
+    return process.clean(x, guided(output.to(x.dtype), guidance_scale), timestep)

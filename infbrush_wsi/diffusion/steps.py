@@ -71,13 +71,14 @@ def make_scheduler(name: str, schedule: str) -> Any:
     raise ConfigError(f"no scheduler is called {name!r}; choose one of {', '.join(SCHEDULERS)}")
 
 
-def step_table(scheduler: Any, steps: int, eta: float = 0.0) -> list[Step]:
+def step_table(scheduler: Any, steps: int, eta: float = 0.0, first: int = 0) -> list[Step]:
     """Read the coefficients of `steps` steps off a diffusers scheduler.
 
     Args:
         scheduler: with ``prediction_type="sample"`` and no thresholding or clipping.
-        steps: number of network evaluations.
+        steps: number of network evaluations from pure noise.
         eta: DDIM's share of fresh noise; 0 is deterministic.
+        first: steps that are left out at the noisy end; the first that is made then has no predictions before it.
 
     Raises:
         ConfigError: if `steps` is not in [1, 1000], or `eta` is given to a scheduler without it.
@@ -88,16 +89,36 @@ def step_table(scheduler: Any, steps: int, eta: float = 0.0) -> list[Step]:
         raise ConfigError("eta is DDIM's; use scheduler='ddim' or eta=0")
     scheduler = copy.deepcopy(scheduler)
     scheduler.set_timesteps(steps)
+    if first and hasattr(scheduler, "set_begin_index"):
+        scheduler.set_begin_index(first)
     extra = {"eta": eta} if isinstance(scheduler, DDIMScheduler) else {}
     table = []
     # Column 0 is the state, column 1 the noise, column 2 + k the prediction of step k; each step resets the state to
     # a unit vector, so that what comes out are this step's coefficients.
-    width = steps + 2
+    width = steps - first + 2
     eye = torch.eye(width, dtype=torch.float64)
-    for k, timestep in enumerate(scheduler.timesteps):
+    for k, timestep in enumerate(scheduler.timesteps[first:]):
         noise = {"variance_noise": eye[1]} if eta else {}
         out = scheduler.step(eye[2 + k], timestep, eye[0], **extra, **noise, return_dict=False)[0]
         past = out[2 : 3 + k].flip(0)
         used = int(past.nonzero().max()) + 1 if past.any() else 1
         table.append(Step(int(timestep), float(out[0]), tuple(float(b) for b in past[:used]), float(out[1])))
     return table
+
+
+def first_step(steps: int, strength: float) -> int:
+    """How many steps are left out when an image is noised and denoised again, as diffusers' image-to-image does.
+
+    Args:
+        steps: from pure noise.
+        strength: in (0, 1]: the share of the steps that is made; 1 begins with pure noise.
+
+    Raises:
+        ConfigError: if `strength` is out of range, or so small that no step is left.
+    """
+    if not 0 < strength <= 1:
+        raise ConfigError(f"strength must be above 0 and at most 1 (begin with noise alone), not {strength}")
+    made = int(steps * strength)
+    if made < 1:
+        raise ConfigError(f"strength {strength} of {steps} steps leaves none to make; give more steps or more strength")
+    return steps - made

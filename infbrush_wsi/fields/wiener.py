@@ -122,6 +122,24 @@ class WienerInverse:
                 out[..., channel] = full[2 * self.reach : height, 2 * self.reach : width]
         return out
 
+    def on_image(self, image: NDArray[np.float32], *, threads: int | None = None) -> NDArray[np.float32]:
+        """Sharpen a whole image, continued by reflection beyond its border as :meth:`Mollifier.on_image` does.
+
+        As a matrix it is symmetric, because the kernel is and so is the reflection.
+
+        Args:
+            image: (h, w, C), finite.
+            threads: see :func:`infbrush_wsi.fields._threads.default_threads`.
+
+        Returns:
+            Float32 (h, w, C).
+
+        Raises:
+            RegionError: if the image holds a value that is not finite.
+        """
+        halo = (self.reach, self.reach)
+        return self.apply(np.pad(image, (halo, halo, (0, 0)), mode="symmetric"), threads=threads)
+
     def apply_in_order(self, window: NDArray[np.float32], *, threads: int | None = None) -> NDArray[np.float32]:
         """The same as :meth:`apply` by plain sums: a pixel's bits do not depend on the window that it is read in.
 

@@ -119,7 +119,7 @@ class DenoiserPipeline:
         """
         spacing = spacing_of(self.info, call["mpp"], call["resolution"])
         lattice = lattice_of(self.info, call["size"], spacing, call["origin"], call["crs"])
-        base, ratio = self._ratio(lattice)
+        base, ratio = self.trained_spacing(lattice)
         spec = self._spec(call, lattice, base, ratio, name, layout)
         spec.check_resolution(self.denoiser.config.grid_pitch)
         step_table(make_scheduler(spec.scheduler, self.process.config.schedule), spec.steps, spec.eta)
@@ -162,7 +162,7 @@ class DenoiserPipeline:
             plan_density=call["plan_density"],
         )
 
-    def _ratio(self, lattice: Lattice) -> tuple[float, float]:
+    def trained_spacing(self, lattice: Lattice) -> tuple[float, float]:
         """The trained pixel size nearest to the canvas's, and how many canvas pixels make one of those."""
         spacing = lattice.spacing.x
         base = min(self.info.spacing, key=lambda trained: abs(math.log(trained / spacing)))

@@ -150,3 +150,18 @@ def test_bad_input() -> None:
     window[3, 3] = np.nan
     with pytest.raises(RegionError, match="not finite"):
         inverse.apply(window)
+
+
+def test_a_whole_image_is_mirrored_beyond_its_border():
+    image = np.random.default_rng(0).normal(size=(20, 31, 2)).astype(np.float32)
+    inverse = WienerInverse(1.0)
+    halo = inverse.reach
+    padded = np.pad(image, ((halo, halo), (halo, halo), (0, 0)), mode="symmetric")
+    np.testing.assert_array_equal(inverse.on_image(image), inverse.apply(padded))
+
+
+def test_as_a_matrix_it_is_symmetric():
+    rng = np.random.default_rng(0)
+    a, b = (rng.normal(size=(17, 23, 1)).astype(np.float32) for _ in range(2))
+    inverse = WienerInverse(1.0)
+    assert float((a * inverse.on_image(b)).sum()) == pytest.approx(float((b * inverse.on_image(a)).sum()), rel=1e-4)
