@@ -76,7 +76,7 @@ def _of_picture(path: str | Path, part: LazyRegion) -> Hole:
         with Image.open(path) as picture:
             if picture.width * picture.height > MOST_PIXELS:
                 raise RegionError(f"the mask {path} has more than {MOST_PIXELS} pixels; choose a smaller region")
-            values = np.asarray(picture.convert("RGB")).any(axis=2)
+            values: NDArray[np.bool_] = np.asarray(np.asarray(picture.convert("RGB")).any(axis=2))
     except (OSError, ValueError, Image.DecompressionBombError) as error:
         raise ConfigError(
             f"cannot read the mask {path}: {error}; give x,y,w,h, a black and white picture, or GeoJSON"
@@ -88,12 +88,12 @@ def _of_areas(path: Path, part: LazyRegion, unit: MaskUnit) -> Hole:
     """Pixels whose centres are in an area or on its border; what lies beyond the region is cut off."""
     if unit == "crs" and part.lattice.crs is None:
         raise RegionError(f"{part.source.path} has no CRS; give the mask in pixels of level 0")
-    whole = part.lattice.transform @ Affine.translation(-part.box.x0, -part.box.y0)
-    to_pixels = ~whole if unit == "crs" else _from_level0(part)
+    whole: Affine = part.lattice.transform @ Affine.translation(-part.box.x0, -part.box.y0)
+    to_pixels: Affine = ~whole if unit == "crs" else _from_level0(part)
     found: list[tuple[Box, Area]] = []
     for feature in read_features(read_text(path), str(path)):
         for rings in feature.polygons:
-            moved = [np.stack(to_pixels @ (ring[:, 0], ring[:, 1]), axis=1) for ring in rings]
+            moved = [_moved(ring, to_pixels) for ring in rings]
             low, high = np.floor(moved[0].min(axis=0)), np.ceil(moved[0].max(axis=0))
             low, high = np.clip(low, -(2**40), 2**40), np.clip(high, -(2**40), 2**40)
             box = Box(int(low[0]), int(low[1]), int(high[0] - low[0]), int(high[1] - low[1])).intersect(part.box)
@@ -116,10 +116,16 @@ def _paint(inside: NDArray[np.bool_], box: Box, around: Box, area: Area) -> None
         inside[at.slices] |= area.covers(x.ravel(), y.ravel()).reshape(at.h, at.w)
 
 
+def _moved(ring: NDArray[np.float64], to_pixels: Affine) -> NDArray[np.float64]:
+    t = to_pixels
+    return np.asarray(ring @ np.array([[t.a, t.d], [t.b, t.e]]) + np.array([t.c, t.f]))
+
+
 def _from_level0(part: LazyRegion) -> Affine:
     """Level-0 pixels of the source → pixels of the level that the region's box is in."""
-    whole = part.lattice.transform @ Affine.translation(-part.box.x0, -part.box.y0)
-    return ~whole @ part.source.lattice.transform
+    whole: Affine = part.lattice.transform @ Affine.translation(-part.box.x0, -part.box.y0)
+    to_pixels: Affine = ~whole @ part.source.lattice.transform
+    return to_pixels
 
 
 def _bounded(box: Box) -> Box:

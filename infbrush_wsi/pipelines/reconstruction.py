@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-import infbrush_wsi
 from infbrush_wsi.canvas.filler import Filler, FillSettings
 from infbrush_wsi.canvas.inpainting import Patch, patched
 from infbrush_wsi.canvas.spec import FINEST_RATIO
@@ -163,5 +162,4 @@ def record_of(
         "condition": condition if isinstance(condition, str | None) else "embedding",
         **asdict(settings),
         **more,
-        "package_version": infbrush_wsi.__version__,
     }
