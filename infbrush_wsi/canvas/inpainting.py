@@ -78,8 +78,8 @@ def _fill(
     image = (pixels[seen].astype(np.float32) / 127.5) - 1.0
     measurement = KnownPixels.of(image, ~missing[seen], filler.sigma_px)
     clean = filler.clean(frame, image, measurement, count.step)
-    made = WienerInverse(filler.sigma_px).on_image(clean, threads=1)
-    made = to_grey(made + membrane(image - made, missing[seen]))
+    sharp = WienerInverse(filler.sigma_px).on_image(clean, threads=1)
+    made = to_grey(sharp + membrane(image - sharp, missing[seen]))
     own, inner = core.relative_to(around).slices, core.relative_to(frame).slices
     pixels[own] = np.where(missing[own][..., None], made[inner], pixels[own])
     missing[own] = False

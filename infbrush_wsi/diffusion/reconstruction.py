@@ -7,6 +7,7 @@ what is not known turns towards what is.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -111,7 +112,7 @@ def _noised_again(process: MollifiedProcess, x: Tensor, step: Step, later: Seque
     """From the state after a step to one before it."""
     alpha = process.alphas_cumprod[step.timestep]
     kept = float(alpha / process.alphas_cumprod[later[0].timestep] if later else alpha)
-    return kept**0.5 * x + (1.0 - kept) ** 0.5 * noise
+    return math.sqrt(kept) * x + math.sqrt(1.0 - kept) * noise
 
 
 def _predicted(

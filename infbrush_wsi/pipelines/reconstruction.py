@@ -22,6 +22,9 @@ from infbrush_wsi.sources.lazy import LazyRegion
 
 SQUARE_WITHIN = 0.02
 """Share by which the sides of a pixel may differ."""
+SAME_RATIO = 0.02
+"""Share by which pixels may differ from those of training and count as the same: nothing looks another size for it,
+while kernels resized by so little leave a pattern of the grid's period."""
 
 
 @dataclass(frozen=True)
@@ -112,6 +115,7 @@ def filler_for(
         )
     _check_pixels(source.path, lattice, info.unit)
     base, ratio = pipe.trained_spacing(lattice)
+    ratio = _plain_ratio(ratio)
     coarsest = float(pipe.denoiser.config.grid_pitch)
     if not 1.0 / coarsest <= ratio <= FINEST_RATIO:
         raise RegionError(
@@ -121,6 +125,12 @@ def filler_for(
     batch, _ = condition_of(pipe.info, pipe.denoiser.config.embedding_dim, condition)
     magnification = math.log2(base / min(info.spacing))
     return Filler(pipe.denoiser, pipe.process, batch, info.sigma, ratio, magnification, settings)
+
+
+def _plain_ratio(ratio: float) -> float:
+    """A power of two, if it is one but for the accuracy of pixel sizes: a scanner's 0.499 µm is the 0.5 of training."""
+    plain = 2.0 ** round(math.log2(ratio))
+    return plain if abs(ratio / plain - 1.0) < SAME_RATIO else ratio
 
 
 def _check_pixels(path: str, lattice: Lattice, unit: str) -> None:

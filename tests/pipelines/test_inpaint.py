@@ -72,6 +72,13 @@ def test_every_setting_matters_and_is_recorded(pipe, slide, filled, setting):
     assert other.provenance != filled.provenance
 
 
+@pytest.mark.parametrize("mpp", [0.499, 0.506])
+def test_pixels_of_nearly_the_trained_size_count_as_such(pipe, slide, filled, mpp):
+    found = inpaint(pipe, open_source(slide.path, mpp=mpp), BOX, **QUICK)
+    np.testing.assert_array_equal(found.pixels, filled.pixels)
+    assert found.lattice.mpp == pytest.approx(mpp)
+
+
 def test_the_record(filled, slide):
     record = filled.provenance
     assert record["synthetic"] is True
