@@ -47,9 +47,10 @@ def write_folder(
         raise OutputExistsError(f"'{folder}' holds a complete set of images; choose another folder")
     lock = folder.absolute().with_name(f".{folder.name}.writing")
     with sole_writer(lock):
-        chosen = _write(dataset.cached(folder), folder, select, progress)
-    shutil.rmtree(lock, ignore_errors=True)
-    return chosen
+        try:
+            return _write(dataset.cached(folder), folder, select, progress)
+        finally:
+            shutil.rmtree(lock, ignore_errors=True)
 
 
 def _write(dataset: SyntheticDataset, folder: Path, select: Select | None, progress: Progress | None) -> Selection:

@@ -22,6 +22,7 @@ EPILOG = examples(
     "infbrush export out.ome.zarr slide.tif   (opens in OpenSlide and QuPath)",
     "infbrush export out.ome.zarr old.ome.zarr --ome-version 0.4",
     "infbrush export slide.svs crop.png --region 10000,8000,2048,2048 --mpp 1.0",
+    "infbrush export photo.jpg photo.ome.tif --assume-mpp 0.42",
     "infbrush export map.ome.zarr map.tif   (a GeoTIFF, as the source has a CRS)",
     "infbrush export out.ome.zarr slide.dzi   (and slide_files, for web pages)",
     "infbrush export painted.ome.zarr regions.geojson   (the layout, for QuPath)",
@@ -29,6 +30,7 @@ EPILOG = examples(
 Level = Annotated[int, typer.Option(help="Level of the pyramid to start from.")]
 Region = Annotated[str | None, typer.Option(help="x,y,w,h in level-0 pixels, at any level.", show_default="all")]
 Mpp = Annotated[float | None, typer.Option(help="Resample to so many micrometres per pixel.", show_default=False)]
+AssumeMpp = Annotated[float | None, typer.Option(help="Micrometres per pixel, if the image does not say it.")]
 OmeVersion = Annotated[str, typer.Option(help="Of an .ome.zarr: 0.5 or 0.4.")]
 Layout = Annotated[str, typer.Option(help="Of an .ome.zarr: flat or nested.")]
 Compression = Annotated[
@@ -47,6 +49,7 @@ def export(
     level: Level = 0,
     region: Region = None,
     mpp: Mpp = None,
+    assume_mpp: AssumeMpp = None,
     ome_version: OmeVersion = "0.5",
     layout: Layout = "flat",
     compression: Compression = None,
@@ -70,7 +73,7 @@ def export(
     kind = suffix_of(out)
     check_output(out, overwrite=overwrite)
     summary = Summary()
-    with open_source(source) as opened:
+    with open_source(source, mpp=assume_mpp) as opened:
         if kind == "geojson":
             from infbrush_wsi.cli.outlines import write_outlines
 

@@ -207,7 +207,7 @@ class Source(abc.ABC):
 
         if self.lattice.unit == "pixel":
             raise MissingMppError(
-                f"{self.path} does not say its physical pixel size: give it with open_source(path, mpp=...)"
+                f"{self.path} does not say its physical pixel size: give it (--assume-mpp; open_source(path, mpp=...))"
             )
         return ResampledView(self, spacing)
 

@@ -59,3 +59,10 @@ def test_a_call_without_arguments_shows_help_and_a_wrong_one_exits_with_two(cli)
     assert "Commands" in cli().output
     assert cli("train", "--no-such-option").exit_code == 2
     assert cli("paint").exit_code == 2
+
+
+def test_the_package_is_the_command(environment):
+    done = subprocess.run(
+        [sys.executable, "-m", "infbrush_wsi", "--version"], capture_output=True, text=True, env=environment, check=True
+    )
+    assert done.stdout.startswith("infbrush ")
