@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import json
+import tomllib
 
 import pytest
 
@@ -15,7 +17,7 @@ from infbrush_wsi.pipelines.base import LAZY_TILE
 from infbrush_wsi.pipelines.infbrush import InfBrushPipeline
 from infbrush_wsi.points.samplers import MixedSampler
 from infbrush_wsi.training.config import DataConfig, OptimConfig, RecordConfig
-from tests.docs.pages import DOCS
+from tests.docs.pages import DOCS, ROOT
 
 DATA, OPTIM = DataConfig(sources=("x",)), OptimConfig()
 FACTS = [
@@ -58,3 +60,21 @@ def test_the_table_of_presets_is_right(name):
     preset, page = PRESETS[name], (DOCS / "howto" / "train.md").read_text()
     width, blocks, side = preset["width"], preset["blocks"], preset["grid_side"]
     assert f"| `{name}` | {width}, {blocks} + {blocks} | {side}² nodes |" in page
+
+
+def test_what_installing_costs_is_what_was_measured():
+    results = json.loads((ROOT / "benchmarks" / "results" / "first_hour.json").read_text())["results"]
+    page = (DOCS / "install.md").read_text()
+    for extra, found in results.items():
+        name = "none" if extra == "bare" else f"`{extra}`"
+        row = f"| {name} | {found['packages']} | {found['gib']:.2f} | {found['warm']['wall_s']:.0f} |"
+        assert f"{row} {found['help']['cpu_s']:.1f} | {found['doctor_first']['cpu_s']:.0f} |" in page
+    assert f"took {results['bare']['cold']['wall_s']:.0f} s" in page
+    assert max(found["import"]["wall_s"] for found in results.values()) < 0.5
+
+
+def test_every_extra_is_listed_where_installing_is_explained():
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    for page in (DOCS / "install.md", ROOT / "README.md"):
+        table = [line for line in page.read_text().splitlines() if line.startswith("| `")]
+        assert {extra for extra in extras if any(f"`{extra}`" in line.split("|")[1] for line in table)} == {*extras}
