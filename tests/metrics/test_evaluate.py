@@ -140,7 +140,7 @@ def test_rules_that_make_no_sense_are_told(image_folder):
         evaluate(found, found, rules=(CropRule(), CropRule(size=64)))
     with pytest.raises(ConfigError, match="no crop rule"):
         CropRule("corner")  # type: ignore[arg-type]
-    with pytest.raises(ConfigError, match="positive size"):
+    with pytest.raises(ConfigError, match="positive side"):
         CropRule(size=0)
     assert CropRule("patch").per_image == 1
 

@@ -36,7 +36,7 @@ def test_shrinking_cuts_what_does_not_fit() -> None:
 def test_the_windowed_sinc_is_near_the_fourier_series() -> None:
     sinc, x = WindowedSinc(taps=24), waves(32).float()
     torch.testing.assert_close(sinc.up(x), resample(x, (64, 64)), rtol=0, atol=0.03)
-    torch.testing.assert_close(sinc.down(sinc.up(x)), x, rtol=0, atol=0.02)
+    torch.testing.assert_close(sinc.down(sinc.up(x)), x, rtol=0, atol=0.03)
     x = torch.arange(64.0)
     wave = torch.cos(2 * torch.pi * 28 * (x + 0.5) / 64)[None, None, None].expand(1, 1, 64, 64)
     assert float(sinc.down(wave).abs().max()) < 0.02

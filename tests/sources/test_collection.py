@@ -113,7 +113,7 @@ def test_tables_that_are_none(tmp_path: Path) -> None:
 
 def test_empty_data_sets_say_why(tmp_path: Path, bach: Path) -> None:
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DatasetError, match=r"empty; known are .*\.svs"):
+    with pytest.raises(DatasetError, match=r"empty can be read; known are .*\.svs"):
         collect([tmp_path / "empty"])
     with pytest.raises(DatasetError, match="nothing at"):
         collect([tmp_path / "nowhere"])
