@@ -64,9 +64,19 @@ def main() -> None:
         train(config, run, resume=bool(checkpoints(run)), report=told)
     target = options.out / options.name
     InfBrushPipeline.from_pretrained(run).save_pretrained(target, half=True)
+    forget_folder(options.work, target)
     log = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     write_log(log, target / "training.csv")
     write_card(options.name, recipe, (train_folder, held_out), target, options.work)
+
+
+def forget_folder(work: Path, target: Path) -> None:
+    """Where a model was trained is of no use to others: leave the names below that folder."""
+    for path in target.rglob("*.json"):
+        text = path.read_text()
+        for folder in {f"{work}/", f"{work.resolve()}/"}:
+            text = text.replace(f'"{folder}', '"')
+        path.write_text(text)
 
 
 def write_log(log: list[dict[str, Any]], path: Path) -> None:

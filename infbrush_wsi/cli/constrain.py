@@ -11,9 +11,11 @@ from infbrush_wsi.cli import generate_options as o
 from infbrush_wsi.cli.console import examples, messages
 from infbrush_wsi.cli.console import out as results
 from infbrush_wsi.cli.options import size as parsed_size
+from infbrush_wsi.cli.outputs import check_store
 from infbrush_wsi.cli.progress import counting
 from infbrush_wsi.cli.rendering import write
-from infbrush_wsi.errors import ConfigError, OutputExistsError
+from infbrush_wsi.cli.summary import Summary
+from infbrush_wsi.errors import ConfigError
 
 EPILOG = examples(
     "infbrush constrain model --constraints wishes.yaml --out out.ome.zarr --size 2048x2048 --seed 7",
@@ -55,8 +57,8 @@ def constrain(
 
     Scores of each constraint are printed, beside those of the image of the same seed without constraints.
     """
-    if out.exists() and not overwrite:
-        raise OutputExistsError(f"'{out}' exists; choose another name, or add --overwrite")
+    check_store(out, overwrite=overwrite)
+    summary = Summary()
     call = {
         "condition": condition, "size": parsed_size(size), "mpp": mpp, "resolution": resolution, "seed": seed,
         "num_inference_steps": steps, "guidance_scale": guidance if condition is not None else 1.0,
@@ -82,4 +84,5 @@ def constrain(
     records = found.canvas.provenance["constraints"]
     for record, score, before in zip(records, found.scores, found.unconstrained, strict=False):
         results().print(f"{record}: {before:.4f} without, {score:.4f} with", soft_wrap=True)
-    results().print(f"{out}: {found.canvas.level_count} levels", soft_wrap=True)
+    shape = found.canvas.lattice.shape
+    summary.tell(out, f"{shape.w} x {shape.h} px", then=f"look at it: infbrush view {out}")

@@ -15,6 +15,7 @@ from rich.table import Table
 from infbrush_wsi.cli import options as o
 from infbrush_wsi.cli.console import examples, messages, notice
 from infbrush_wsi.cli.console import out as results
+from infbrush_wsi.cli.progress import counting
 from infbrush_wsi.cli.summary import Summary
 from infbrush_wsi.errors import ConfigError, OutputError, OutputExistsError, RegionError
 
@@ -98,7 +99,11 @@ def evaluate(
         rules.append(CropRule("whole", whole_size, seed=seed))
     how = Bootstrap(resamples, seed=seed)
     messages().print(f"comparing {len(two.items)} images with {len(one.items)} real ones", soft_wrap=True)
-    found = compare(one, two, features=features, rules=rules, bootstrap=how, stain=stain, bands=chosen, device=device)
+    with counting("reading") as progress:
+        found = compare(
+            one, two, features=features, rules=rules, bootstrap=how, stain=stain, bands=chosen, device=device,
+            progress=progress,
+        )  # fmt: skip
     left_out = {path for path, _ in found.skipped[f"generated {rules[0].name}"]}
     two = replace(two, items=tuple(item for item in two.items if item.path not in left_out))
     more = _of_pyramids(two, chosen, tile, how)

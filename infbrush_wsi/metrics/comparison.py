@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +18,7 @@ from infbrush_wsi.metrics.features.protocol import FeatureExtractor
 from infbrush_wsi.metrics.features.registry import DEFAULT_FEATURES, feature_extractor
 from infbrush_wsi.metrics.image_statistics import ImageStatistics, image_metrics
 from infbrush_wsi.metrics.result import MetricResult
-from infbrush_wsi.metrics.sampling import Images, SampleTable, sample_features
+from infbrush_wsi.metrics.sampling import Images, SampleTable, image_count, sample_features
 
 Statistics = tuple[ImageStatistics, ImageStatistics]
 DEFAULT_RULES = (CropRule("crop"), CropRule("whole"))
@@ -64,6 +65,7 @@ def evaluate(
     stain: bool = True,
     bands: Sequence[int] | None = None,
     device: str = "cpu",
+    progress: Callable[[int, int], None] | None = None,
 ) -> Evaluation:
     """Compare two sets of images.
 
@@ -79,6 +81,7 @@ def evaluate(
         stain: whether stains are compared, which makes sense for stained tissue only.
         bands: 1-based bands of images with more than three channels.
         device: torch device of the feature network.
+        progress: called with (images read, images to be read), each once for every rule.
 
     Returns:
         The results.
@@ -95,17 +98,23 @@ def evaluate(
     found: list[MetricResult] = []
     statistics: Statistics | None = None
     skipped: dict[str, tuple[tuple[str, str], ...]] = {}
+    each = _counter(len(rules) * (image_count(real) + image_count(generated)), progress)
     for rule in rules:
         pair = (ImageStatistics(stain), ImageStatistics(stain)) if statistics is None and rule.kind != "whole" else None
         statistics = statistics or pair
         tables = [
-            sample_features(images, rule, extractor, statistics=pair[side] if pair else None, bands=bands)
+            sample_features(images, rule, extractor, statistics=pair[side] if pair else None, bands=bands, each=each)
             for side, images in enumerate((real, generated))
         ]
         found += _distances(extractor, rule, tables, pair, bootstrap or Bootstrap())
         for name, table in zip(("real", "generated"), tables, strict=True):
             skipped[f"{name} {rule.name}"] = tuple((entry.path, entry.reason) for entry in table.skipped)
     return Evaluation(tuple(found), statistics, skipped)
+
+
+def _counter(total: int, progress: Callable[[int, int], None] | None) -> Callable[[], None]:
+    done = itertools.count(1)
+    return lambda: None if progress is None else progress(next(done), total)
 
 
 def _distances(

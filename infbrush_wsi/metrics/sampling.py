@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, nullcontext
 from dataclasses import dataclass
 
@@ -62,18 +62,26 @@ class Sampler:
         rule: which samples.
         bands: 1-based bands to open items with, for images of more than three channels.
         batch: samples held at once.
+        each: called when an image has given its samples, or was skipped.
 
     Attributes:
         skipped: images that could not be read or are too small, filled while iterating.
     """
 
     def __init__(
-        self, images: Images, rule: CropRule, *, bands: Sequence[int] | None = None, batch: int = BATCH
+        self,
+        images: Images,
+        rule: CropRule,
+        *,
+        bands: Sequence[int] | None = None,
+        batch: int = BATCH,
+        each: Callable[[], None] | None = None,
     ) -> None:
         self._images = images
         self._rule = rule
         self._bands = bands
         self._batch = batch
+        self._each = each or (lambda: None)
         self.skipped: list[Skipped] = []
 
     def __iter__(self) -> Iterator[Batch]:
@@ -102,8 +110,7 @@ class Sampler:
             )
 
     def _samples(self) -> Iterator[tuple[int, NDArray[np.uint8]]]:
-        count = len(self._images.items) if isinstance(self._images, Collection) else len(self._images)
-        for number in range(count):
+        for number in range(image_count(self._images)):
             path = self._path(number)
             try:
                 opened = self._open(number)
@@ -119,6 +126,7 @@ class Sampler:
             except (SourceError, RegionError) as error:
                 log.warning("skipped %s: %s", path, error)
                 self.skipped.append(Skipped(path, str(error)))
+            self._each()
 
     def _open(self, number: int) -> Source:
         if isinstance(self._images, Collection):
@@ -130,6 +138,11 @@ class Sampler:
         return self._images.items[number].path if isinstance(self._images, Collection) else self._images[number].path
 
 
+def image_count(images: Images) -> int:
+    """How many images a set has."""
+    return len(images.items) if isinstance(images, Collection) else len(images)
+
+
 def sample_features(
     images: Images,
     rule: CropRule,
@@ -138,6 +151,7 @@ def sample_features(
     statistics: ImageStatistics | None = None,
     bands: Sequence[int] | None = None,
     batch: int = BATCH,
+    each: Callable[[], None] | None = None,
 ) -> SampleTable:
     """Features of all samples, and image statistics in the same pass.
 
@@ -148,12 +162,13 @@ def sample_features(
         statistics: filled with the same samples, if given.
         bands: 1-based bands of images with more than three channels.
         batch: samples held at once.
+        each: called after each image.
 
     Raises:
         DatasetError: if no image gives a sample.
         RegionError: if samples are too small for the network.
     """
-    sampler = Sampler(images, rule, bands=bands, batch=batch)
+    sampler = Sampler(images, rule, bands=bands, batch=batch, each=each)
     features, numbers = [], []
     for part in sampler:
         features.append(extractor(part.pixels))

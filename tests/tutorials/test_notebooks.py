@@ -27,8 +27,9 @@ def test_a_tutorial_runs(name: str, tmp_path: Path) -> None:
     for library in NEEDS.get(name, ()):
         pytest.importorskip(library)
     source = (HERE / f"{name}.ipynb").read_text()
-    if "hne-tiny" in source and "hne-tiny" not in shipped_models():
-        pytest.skip("the model hne-tiny is not in this copy of the package")
+    for model in ("hne-tiny", "aerial-tiny"):
+        if model in source and model not in shipped_models():
+            pytest.skip(f"the model {model} is not in this copy of the package")
     notebook = execute(HERE / f"{name}.ipynb", tmp_path, fast=True)
     assert [path.name.split("_")[0] for path in tmp_path.iterdir()] == ["tutorial"]
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
