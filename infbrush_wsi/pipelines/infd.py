@@ -185,7 +185,7 @@ class InfdPipeline:
         """
         if self.denoiser is None or self.process is None:
             raise CheckpointError(
-                "this model has an autoencoder and no denoiser: train its second stage (model.stage: latent), or give "
+                "this model has an autoencoder and no denoiser: train its second stage (--system infd-latent), or give "
                 "a latent to render"
             )
         with one_torch_thread():

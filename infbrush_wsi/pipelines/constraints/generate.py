@@ -60,7 +60,7 @@ def constrained(
     spec = pipe(**call).spec
     assert isinstance(spec, FieldSpec)  # noqa: S101
     if pipe.denoiser is None or pipe.process is None:
-        raise CheckpointError("this model has no denoiser to constrain: train its second stage (model.stage: latent)")
+        raise CheckpointError("this model has no denoiser to constrain: train its second stage (--system infd-latent)")
     deviation = pipe.process.config.data_std
     steering = Steering(pipe.autoencoder, spec, constraints, deviation, strength, iterations)
     batch, _ = condition_of(pipe.info, pipe.denoiser.config.embedding_dim, call.get("condition"))
