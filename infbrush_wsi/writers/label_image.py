@@ -62,7 +62,8 @@ def write_label_image(
 ) -> Path:
     """Write labels into ``labels/<name>`` of a store that `write_ome_zarr` made, in its version of OME-Zarr.
 
-    Memory is bounded by the chunk. Coarser levels take every second pixel. The label image appears, and is listed, only
+    Memory is bounded by the chunk. There are as many levels as the image has, as the specification of OME-Zarr wants;
+    coarser ones take every second pixel. The label image appears, and is listed, only
     when it is complete; if anything fails, the store is as it was.
 
     Args:
@@ -88,9 +89,9 @@ def write_label_image(
         RegionError: if the lattice is not aligned with the image.
     """
     _check(name, dtype, names)
-    root, place, version = _image(Path(store))
+    root, place, version, count = _image(Path(store))
     form = StoreLayout(version, "flat", chunk)
-    shapes = level_shapes(lattice.shape, 1, chunk)
+    shapes = level_shapes(lattice.shape, count, chunk)[:count]
     attributes = label_attributes(form, name, place, label_transformations(place, lattice, len(shapes)), names, colours)
     attributes[KEY] = {"package_version": __version__, **_plain(provenance)}
     target = Path(store) / "labels" / name
@@ -117,8 +118,8 @@ def _plain(provenance: Mapping[str, Any] | None) -> dict[str, Any]:
     return plain
 
 
-def _image(store: Path) -> tuple[zarr.Group, ImagePlace, Version]:
-    """The store's root, where its image lies, and its version of OME-Zarr."""
+def _image(store: Path) -> tuple[zarr.Group, ImagePlace, Version, int]:
+    """The store's root, where its image lies, its version of OME-Zarr, and how many levels it has."""
     import zarr
 
     try:
@@ -127,7 +128,7 @@ def _image(store: Path) -> tuple[zarr.Group, ImagePlace, Version]:
         attributes: dict[str, Any] = root.attrs.asdict()
         version: Version = "0.4" if root.metadata.zarr_format == 2 else "0.5"
         multiscale = attributes.get("ome", attributes)["multiscales"][0]
-        return root, ImagePlace.of(multiscale, attributes[KEY]), version
+        return root, ImagePlace.of(multiscale, attributes[KEY]), version, len(multiscale["datasets"])
     except Exception as error:
         # Missing and damaged metadata come as errors of several libraries.
         raise OutputError(

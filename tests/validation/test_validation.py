@@ -109,6 +109,7 @@ def test_labels_are_checked(store):
     image = Lattice.regular(Shape(200, 300), 0.5)
     write_label_image(store, labels, lattice=cells_lattice(image, 4.0), names={1: "Benign"}, dtype="uint8")
     found = validate_store(store)
+    assert found.valid, errors(found)
     name = next(finding.text for finding in found.findings if finding.check == "labels")
     assert name.endswith("valid by ome-zarr-models")
     shutil.rmtree(store / "labels" / name.partition(":")[0])
