@@ -16,8 +16,8 @@ from torch import Tensor
 from infbrush_wsi.canvas.state_bytes import from_tensors, to_tensors
 from infbrush_wsi.canvas.trajectory import FrameState
 from infbrush_wsi.errors import OutputError, PlanError
+from infbrush_wsi.formats import PLAN
 
-FORMAT = "1"
 SEPARATOR = "|"
 
 
@@ -34,7 +34,7 @@ def save_states(path: Path, states: Mapping[str, FrameState], token: str, facts:
         OutputError: if it cannot be written.
     """
     tensors = {f"{key}{SEPARATOR}{name}": t for key, s in states.items() for name, t in to_tensors(s).items()}
-    header = {"format": FORMAT, "token": token, "facts": json.dumps(dict(facts), default=str)}
+    header = {"format": PLAN.version, "token": token, "facts": json.dumps(dict(facts), default=str)}
     partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
     try:
         partial.touch()
@@ -72,8 +72,9 @@ def load_states(path: Path, token: str) -> dict[str, FrameState]:
 
 
 def _check(path: Path, header: Mapping[str, str], token: str) -> None:
-    if header.get("format") != FORMAT:
-        raise PlanError(f"{path} is not a plan of format {FORMAT}; make it again with this version of infbrush_wsi")
+    if "format" not in header:
+        raise PlanError(f"{path} is not a plan; give the file that --save-plan or save_plan wrote")
+    PLAN.check(header["format"], where=f"the plan {path}", error=PlanError)
     if header.get("token") != token:
         raise PlanError(
             f"the plan {path} belongs to another canvas: model, condition, size, seed and sampler must be the same; "

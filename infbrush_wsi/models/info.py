@@ -8,8 +8,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from infbrush_wsi.errors import CheckpointError
-
-FORMAT_VERSION = 1
+from infbrush_wsi.formats import MODEL
 
 
 @dataclass(frozen=True)
@@ -28,7 +27,7 @@ class ModelInfo:
         training: what it was trained on and how long (steps, points, source fingerprints, ...).
         crs: coordinate reference system of the training rasters, if they shared one.
         package_version: that wrote it.
-        format_version: of this record.
+        format_version: of this record, see `formats`.
     """
 
     system: str
@@ -42,7 +41,7 @@ class ModelInfo:
     training: dict[str, Any] = field(default_factory=dict)
     crs: str | None = None
     package_version: str = ""
-    format_version: int = FORMAT_VERSION
+    format_version: int | str = MODEL.stamp
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -59,13 +58,12 @@ class ModelInfo:
         Raises:
             CheckpointError: for a newer format, or missing, unknown or wrong fields.
         """
-        version = values.get("format_version")
-        if version != FORMAT_VERSION:
-            raise CheckpointError(
-                f"the model's record has format {version!r}, this version of infbrush_wsi reads {FORMAT_VERSION}; "
-                "install a matching version"
-            )
+        version, where = values.get("format_version"), "the model's record"
+        values = MODEL.migrated(values, version, where=where, error=CheckpointError)
         known = {f.name for f in fields(cls)}
+        if MODEL.check(version, where=where, error=CheckpointError):
+            values = {name: value for name, value in values.items() if name in known}
+        values = values | {"format_version": MODEL.stamp}
         if not set(values) <= known:
             raise CheckpointError(f"the model's record has unknown fields: {', '.join(sorted(set(values) - known))}")
         try:

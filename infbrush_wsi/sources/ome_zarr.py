@@ -10,6 +10,7 @@ import numpy as np
 from affine import Affine
 from numpy.typing import NDArray
 
+from infbrush_wsi import formats
 from infbrush_wsi.domain import Box, Lattice, Shape
 from infbrush_wsi.errors import CorruptSourceError, SourceNotFoundError, UnsupportedSourceError
 from infbrush_wsi.sources.array import default_names
@@ -188,9 +189,11 @@ def _base(group: Any, dataset: str, shape: Shape, options: OpenOptions, path: st
 
 def _recorded(provenance: Mapping[str, Any], shape: Shape, options: OpenOptions, path: str) -> Lattice | None:
     """Level 0 as it was when a store of ours was written: OME's metadata hold no CRS, and no corner of a raster."""
-    record = provenance.get("provenance", {}).get("lattice")
+    written = provenance.get("provenance", {})
+    record = written.get("lattice")
     if record is None or options.mpp is not None:
         return None
+    formats.PROVENANCE.check(written.get("schema", 1), where=f"the record of {path}", error=UnsupportedSourceError)
     try:
         return Lattice(shape, Affine(*record["transform"]), record["unit"], record["crs"])
     except (KeyError, TypeError) as error:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from infbrush_wsi.errors import CheckpointError, OutputError
+from infbrush_wsi.formats import CHECKPOINT
 
 FOLDER = "checkpoints"
 PREFIX = "step-"
@@ -77,7 +78,7 @@ def save_checkpoint(
         for name, (network, own) in (others or {}).items():
             save_file(_contiguous(dict(network.named_parameters())), partial / f"{name}.safetensors")
             save_file(_contiguous(_optimizer_tensors(network, own)), partial / f"{name}-optimizer.safetensors")
-        record = {"step": state.step, "config": state.config, "facts": state.facts}
+        record = {"format": CHECKPOINT.stamp, "step": state.step, "config": state.config, "facts": state.facts}
         record["ema_step"] = int(average.n_averaged)
         (partial / "state.json").write_text(json.dumps(record, indent=1))
         if final.exists():
@@ -105,8 +106,13 @@ def read_state(path: Path) -> TrainingState:
     """
     try:
         record = json.loads((path / "state.json").read_text())
+        # The first ones did not say their format.
+        found = record.get("format", 1)
+        record = CHECKPOINT.migrated(record, found, where=f"the checkpoint {path}", error=CheckpointError)
         return TrainingState(record["step"], record["config"], record["facts"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except CheckpointError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"the checkpoint {path} is damaged: {error}; delete it to use an earlier one") from error
 
 

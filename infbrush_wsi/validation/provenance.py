@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from infbrush_wsi.domain import XY
+from infbrush_wsi.errors import CorruptSourceError
+from infbrush_wsi.formats import PROVENANCE
 from infbrush_wsi.validation.finding import Finding
 from infbrush_wsi.validation.opened import Pyramid
 
@@ -28,6 +30,11 @@ def check_record(record: Any) -> Iterator[Finding]:
     """Whether there is a record of this package, and what it says."""
     if not isinstance(record, Mapping):
         yield Finding(CHECK, "warning", "no record of this package: nothing says whether the image is synthetic")
+        return
+    try:
+        PROVENANCE.check(record.get("schema"), where="the record", error=CorruptSourceError)
+    except CorruptSourceError as error:
+        yield Finding(CHECK, "error", str(error))
         return
     synthetic = record.get("synthetic")
     if isinstance(synthetic, bool):

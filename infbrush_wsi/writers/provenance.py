@@ -10,6 +10,7 @@ from typing import Any
 from infbrush_wsi import __version__
 from infbrush_wsi.domain import Lattice
 from infbrush_wsi.errors import ConfigError
+from infbrush_wsi.formats import PROVENANCE
 from infbrush_wsi.writers.image import ImageMeta
 
 KEY = "infbrush_wsi"
@@ -18,7 +19,6 @@ KEY = "infbrush_wsi"
 RECORD_FILE = "provenance.json"
 """The record beside files that have no room for it; not the name of a model's, for which it would be taken."""
 
-SCHEMA = 1
 RESERVED = ("schema", "state", "package_version", "lattice")
 
 
@@ -42,7 +42,7 @@ def provenance_record(meta: ImageMeta, extra: Mapping[str, Any] | None) -> dict[
     except (TypeError, ValueError) as error:
         raise ConfigError(f"provenance must be plain JSON (text, numbers, lists, mappings): {error}") from error
     return {
-        "schema": SCHEMA,
+        "schema": PROVENANCE.stamp,
         "state": "writing",
         "synthetic": meta.synthetic,
         "package_version": __version__,

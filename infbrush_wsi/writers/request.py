@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from infbrush_wsi.errors import OutputError
+from infbrush_wsi.formats import WRITE
 from infbrush_wsi.writers.journal import journal_files
 
 NAME = "record.json"
-SCHEMA = 1
 SHOWN = 5
 """Differences that a message names."""
 LONGEST = 60
@@ -44,7 +44,7 @@ class Begun:
         """Write the record; it is there whole or not at all."""
         draft = folder / f"{NAME}.{self.token}"
         with draft.open("w", encoding="utf-8") as stream:
-            json.dump({"schema": SCHEMA, **asdict(self)}, stream)
+            json.dump({"schema": WRITE.stamp, **asdict(self)}, stream)
             stream.flush()
             os.fsync(stream.fileno())
         draft.replace(folder / NAME)
@@ -71,10 +71,8 @@ def read_begun(folder: Path) -> Begun | None:
     """
     try:
         found = json.loads((folder / NAME).read_text(encoding="utf-8"))
-        schema = found.pop("schema")
-        if schema == SCHEMA:
-            return Begun(**found)
-        problem = f"it was made by another version of this package (schema {schema!r})"
+        WRITE.check(found.pop("schema"), where="it", error=OutputError)
+        return Begun(**found)
     except FileNotFoundError:
         if not journal_files(folder):
             return None

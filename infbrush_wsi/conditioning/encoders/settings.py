@@ -11,7 +11,6 @@ from pydantic import TypeAdapter, ValidationError
 from infbrush_wsi.conditioning.encoders.record import EncoderRecord
 from infbrush_wsi.errors import ConditionError, OutputExistsError
 
-VERSION = 1
 KEY = "infbrush_embeddings"
 """Attribute of the root that makes a Zarr group a store of embeddings; the version is its value."""
 Dtype = Literal["float32", "float16"]

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from infbrush_wsi.conditioning.encoders.settings import KEY, VERSION, StoredSlide, StoreSettings
+from infbrush_wsi import formats
+from infbrush_wsi.conditioning.encoders.settings import KEY, StoredSlide, StoreSettings
 from infbrush_wsi.conditioning.encoders.slide_writer import COMPLETE, EMBEDDINGS, SLIDE, TISSUE
 from infbrush_wsi.conditioning.encoders.tiling import BLOCK
 from infbrush_wsi.conditioning.layout.condition import match_class
@@ -207,8 +208,9 @@ class EmbeddingStore:
             raise ConditionError(
                 f"there is no store of embeddings at '{self.path}'; make it with infbrush embed"
             ) from error
-        if root.attrs.get(KEY) != VERSION or SLIDES not in root:
-            raise ConditionError(f"'{self.path}' holds no embeddings of this version; make it with infbrush embed")
+        if KEY not in root.attrs or SLIDES not in root:
+            raise ConditionError(f"'{self.path}' holds no embeddings; make it with infbrush embed")
+        formats.EMBEDDINGS.check(root.attrs[KEY], where=f"'{self.path}'", error=ConditionError)
         return root
 
     def _array(self, key: str, name: str) -> Any:

@@ -14,8 +14,9 @@ from affine import Affine
 from filelock import FileLock, Timeout
 
 import infbrush_wsi
+from infbrush_wsi import formats
 from infbrush_wsi.conditioning.encoders.protocol import Encoder
-from infbrush_wsi.conditioning.encoders.settings import KEY, VERSION, Dtype, StoredSlide, StoreSettings
+from infbrush_wsi.conditioning.encoders.settings import KEY, Dtype, StoredSlide, StoreSettings
 from infbrush_wsi.conditioning.encoders.slide_writer import COMPLETE, SlideWriter
 from infbrush_wsi.conditioning.encoders.store import SETTINGS, SKIPPED, SLIDES, STATE, EmbeddingStore
 from infbrush_wsi.conditioning.encoders.tiling import Tiling
@@ -153,20 +154,17 @@ class _Run:
         if fresh:
             root = zarr.create_group(str(self.path), zarr_format=3)
             root.create_group(SLIDES)
-            version = infbrush_wsi.__version__
-            root.attrs.update(
-                {KEY: VERSION, SETTINGS: settings.to_dict(), STATE: "writing", "package_version": version}
-            )
+            facts = {SETTINGS: settings.to_dict(), STATE: "writing", "package_version": infbrush_wsi.__version__}
+            root.attrs.update({KEY: formats.EMBEDDINGS.stamp} | facts)
             return root
         try:
             root = zarr.open_group(str(self.path), mode="r+", zarr_format=3, use_consolidated=False)
             found = dict(root.attrs)
         except (OSError, ValueError, KeyError) as error:
             raise OutputExistsError(f"'{self.path}' exists and holds no embeddings; choose another name") from error
-        if found.get(KEY) != VERSION:
-            raise OutputExistsError(
-                f"'{self.path}' exists and holds no embeddings of this version; choose another name"
-            )
+        if KEY not in found:
+            raise OutputExistsError(f"'{self.path}' exists and holds no embeddings; choose another name")
+        formats.EMBEDDINGS.check(found[KEY], where=f"'{self.path}'", error=OutputExistsError)
         StoreSettings.from_dict(found.get(SETTINGS), str(self.path)).check_same(settings, self.path)
         root.attrs[STATE] = "writing"
         return root

@@ -24,8 +24,8 @@ from infbrush_wsi.conditioning.layout.condition import Condition, condition_name
 from infbrush_wsi.conditioning.layout.packing import Pack, digest, pack
 from infbrush_wsi.domain import Box
 from infbrush_wsi.errors import ConditionError, RegionError
+from infbrush_wsi.formats import LAYOUT
 
-SCHEMA = 1
 NODES_AT_ONCE = 1 << 20
 MAX_LISTED = 64
 """More conditions than these are counted and not listed in the record of an image."""
@@ -132,7 +132,7 @@ class Layout(abc.ABC):
         return self._text(pack)
 
     def _text(self, pack: Pack) -> str:
-        record = {"layout": SCHEMA, "kind": self.kind, "cell": self.cell, **self._record(pack)}
+        record = {"layout": LAYOUT.stamp, "kind": self.kind, "cell": self.cell, **self._record(pack)}
         return json.dumps(record, sort_keys=True, allow_nan=False, separators=(",", ":"))
 
     def provenance(self) -> dict[str, Any]:

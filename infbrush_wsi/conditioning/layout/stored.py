@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 
-from infbrush_wsi.conditioning.layout.base import SCHEMA, Layout
+from infbrush_wsi.conditioning.layout.base import Layout
 from infbrush_wsi.conditioning.layout.grid import EmbeddingGrid
 from infbrush_wsi.conditioning.layout.polygons import PolygonLayout
 from infbrush_wsi.conditioning.layout.raster import RasterLayout
 from infbrush_wsi.conditioning.layout.uniform import UniformLayout
 from infbrush_wsi.errors import ConditionError
+from infbrush_wsi.formats import LAYOUT
 
 KINDS = {kind.kind: kind for kind in (UniformLayout, PolygonLayout, RasterLayout, EmbeddingGrid)}
 
@@ -23,10 +24,11 @@ def layout_from_json(text: str) -> Layout:
     try:
         record = json.loads(text)
         version, kind = record["layout"], record["kind"]
-        if version != SCHEMA or kind not in KINDS:
+        record = LAYOUT.migrated(record, version, where="a stored layout", error=ConditionError)
+        if kind not in KINDS:
             raise ConditionError(
-                f"a stored layout has version {version!r} and kind {kind!r}; this package reads version {SCHEMA} of "
-                f"{', '.join(KINDS)}: make the layout again, or use the package that wrote it"
+                f"a stored layout is of the kind {kind!r}; this package reads {', '.join(KINDS)}: make the layout "
+                "again, or use the package that wrote it"
             )
         return KINDS[kind].from_record(record)
     except ConditionError:
