@@ -17,18 +17,17 @@ from werkzeug.exceptions import (
     HTTPException,
     InternalServerError,
     NotFound,
-    RequestURITooLarge,
 )
 from werkzeug.routing import Map, Rule
 from werkzeug.wrappers import Request, Response
 
 from infbrush_wsi.errors import InfbrushError, RegionError
 from infbrush_wsi.view.image import Shown
+from infbrush_wsi.view.limits import RequestLimits
 from infbrush_wsi.view.page import MIMETYPES as FILES
 from infbrush_wsi.view.page import described, static_file
 from infbrush_wsi.view.tiles import MIMETYPES, TileStore
 
-LONGEST_ADDRESS = 512
 HEADERS = {
     # Nothing from elsewhere may be loaded by the page, and no other page may show what is on it. OpenSeadragon writes
     # styles into its elements.
@@ -50,6 +49,7 @@ class ViewApp:
         hosts: names under which a browser may ask; a page of another name that points to this machine is refused.
             None: any.
         at_once: tiles that are made side by side; None: one for each core.
+        limits: of requests.
     """
 
     def __init__(
@@ -59,7 +59,9 @@ class ViewApp:
         kind: str = "png",
         hosts: Sequence[str] | None = None,
         at_once: int | None = None,
+        limits: RequestLimits | None = None,
     ) -> None:
+        self.limits = limits or RequestLimits()
         # A new key in each run: what a browser has kept of another run's image is never shown for this one's.
         self.keys = [secrets.token_urlsafe(9) for _ in images]
         self.tiles = TileStore(dict(zip(self.keys, images, strict=True)), at_once=at_once)
@@ -105,8 +107,7 @@ class ViewApp:
             raise NotFound("there is no such file on this page") from error
 
     def _check(self, request: Request) -> None:
-        if len(request.environ.get("REQUEST_URI", request.full_path)) > LONGEST_ADDRESS:
-            raise RequestURITooLarge("no address of this page is that long")
+        self.limits.check(request)
         name = _host_name(request.headers.get("Host", ""))
         if self.hosts is not None and name not in self.hosts:
             raise BadRequest(f"this page answers as {', '.join(dict.fromkeys(self.hosts))} only, not as {name!r}")

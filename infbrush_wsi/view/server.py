@@ -18,10 +18,12 @@ from infbrush_wsi.view.image import Shown, shown
 from infbrush_wsi.view.tiles import MIMETYPES
 
 require("werkzeug", extra="view", purpose="serve a page")
+require("limits", extra="view", purpose="serve a page")
 
-from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server  # noqa: E402 (its absence is told above)
+from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler  # noqa: E402 (its absence is told above)
 
 from infbrush_wsi.view.app import ViewApp  # noqa: E402
+from infbrush_wsi.view.limits import IDLE_SECONDS, LimitedServer  # noqa: E402
 
 LOCAL = "127.0.0.1"
 LOCAL_NAMES = ("localhost", LOCAL, "::1")
@@ -71,9 +73,7 @@ class ViewServer:
         hosts = (*LOCAL_NAMES, address, host.lower()) if self.local else None
         self.app = ViewApp(images, kind=kind, hosts=hosts, at_once=at_once)
         with _listening(address, port) as listening:
-            self._server: BaseWSGIServer = make_server(
-                address, 0, self.app, threaded=True, request_handler=_Handler, fd=listening.fileno()
-            )
+            self._server: BaseWSGIServer = LimitedServer(address, 0, self.app, _Handler, fd=listening.fileno())
         self._thread: threading.Thread | None = None
 
     @property
@@ -140,6 +140,8 @@ def show(things: Sequence[Source | Canvas | Shown] | Source | Canvas | Shown, **
 
 class _Handler(WSGIRequestHandler):
     """Requests are no news; what goes wrong is."""
+
+    timeout = IDLE_SECONDS
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
         log.debug("%s %s", self.requestline, code)

@@ -1,5 +1,6 @@
 """Nothing but the page and the opened images can be had, and a refusal says why in plain text."""
 
+import http.client
 import shutil
 import socket
 import threading
@@ -8,8 +9,12 @@ from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
+from werkzeug.test import Client
 
 from infbrush_wsi.sources import ArraySource, open_source
+from infbrush_wsi.view.app import ViewApp
+from infbrush_wsi.view.image import shown
+from infbrush_wsi.view.limits import CONNECTIONS, RequestLimits
 from infbrush_wsi.view.page import MIMETYPES, static_file
 
 
@@ -226,3 +231,47 @@ def test_a_broken_request_does_not_stop_the_server(page):
         with socket.create_connection((where.hostname, where.port)) as connection:
             connection.sendall(garbage)
     assert page.request("/")[0] == 200
+
+
+@pytest.mark.parametrize("header", [{"Content-Length": "7"}, {"Transfer-Encoding": "chunked"}])
+def test_nothing_may_be_sent_to_it(page, header):
+    status, _, body = page.request("/", headers=header)
+    assert (status, body) == (413, b"this page takes nothing that is sent to it\n")
+
+
+def test_an_address_that_asks_too_often_is_told_to_wait_and_others_are_answered(pixels):
+    app = ViewApp([shown(ArraySource(pixels, mpp=1.0, name="picture"))], limits=RequestLimits(3, 60))
+    client = Client(app)
+    answers = [client.get("/images.json", environ_base={"REMOTE_ADDR": "127.0.0.1"}) for _ in range(4)]
+    assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
+    assert answers[3].headers["Retry-After"] == "60"
+    assert answers[3].text == "too many requests at once; wait a moment\n"
+    assert client.get("/images.json", environ_base={"REMOTE_ADDR": "127.0.0.2"}).status_code == 200
+
+
+def test_connections_beyond_the_limit_are_closed_and_free_ones_are_taken_again(page):
+    where = urlsplit(page.url)
+    idle = [socket.create_connection((where.hostname, where.port)) for _ in range(CONNECTIONS)]
+    try:
+        until(lambda: threading.active_count() > CONNECTIONS)
+        with pytest.raises((ConnectionError, http.client.HTTPException)):
+            page.request("/")
+    finally:
+        for connection in idle:
+            connection.close()
+    until(lambda: answers(page))
+
+
+def answers(page):
+    try:
+        return page.request("/")[0] == 200
+    except (ConnectionError, http.client.HTTPException):
+        return False
+
+
+def test_a_connection_on_which_nothing_comes_is_closed(page, monkeypatch):
+    monkeypatch.setattr(page.server._server.RequestHandlerClass, "timeout", 0.2)
+    where = urlsplit(page.url)
+    with socket.create_connection((where.hostname, where.port), timeout=30) as connection:
+        connection.sendall(b"GET / HT")
+        assert connection.recv(1) == b""
