@@ -75,6 +75,10 @@ class PlanError(InfbrushError, ValueError):
     """A plan that is damaged, or that belongs to another model or canvas."""
 
 
+class MemorisedError(InfbrushError, ValueError):
+    """Generated images are near copies of training images, and nobody has said that they may be used all the same."""
+
+
 class OutputExistsError(InfbrushError, FileExistsError):
     """The output path exists and overwriting was not asked for."""
 

@@ -17,7 +17,7 @@ from infbrush_wsi.cli.console import examples, messages, notice
 from infbrush_wsi.cli.console import out as results
 from infbrush_wsi.cli.progress import counting
 from infbrush_wsi.cli.summary import Summary
-from infbrush_wsi.errors import ConfigError, OutputError, OutputExistsError, RegionError
+from infbrush_wsi.errors import ConfigError, MemorisedError, OutputError, OutputExistsError, RegionError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -53,6 +53,9 @@ Window = Annotated[
     typer.Option(help="Search for copies in windows of so many pixels that overlap by half, at the first --spacing: "
                       "for images larger than what the model was trained on.", show_default="whole images"),
 ]  # fmt: skip
+AllowCopies = Annotated[
+    bool, typer.Option("--allow-copies", help="Do not end with an error if generated images are near copies.")
+]
 TileSide = Annotated[int | None, typer.Option(help="Side of the generated images' tiles in pixels: look for seams.")]
 
 
@@ -76,13 +79,18 @@ def evaluate(
     training: Training = None,
     held_out: HeldOut = None,
     copy_window: Window = None,
+    allow_copies: AllowCopies = False,
     tile: TileSide = None,
     resamples: Annotated[int, typer.Option(help="Bootstrap resamples of each interval; 0 for none.")] = 200,
     seed: Annotated[int, typer.Option(help="Of crops and resamples.")] = 0,
     device: Annotated[str, typer.Option(help="Where the feature network runs.")] = "cpu",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an evaluation that is there.")] = False,
 ) -> None:
-    """Measure how far generated images are from real ones, with intervals, as JSON and as a page with plots."""
+    """Measure how far generated images are from real ones, with intervals, as JSON and as a page with plots.
+
+    With --training and --held-out it searches for copies of training images, names them in the report and ends with
+    exit code 1 if there are any: such images must not be published.
+    """
     from infbrush_wsi.metrics import Bootstrap, CropRule
     from infbrush_wsi.metrics import evaluate as compare
     from infbrush_wsi.sources import collect
@@ -106,17 +114,20 @@ def evaluate(
         )  # fmt: skip
     left_out = {path for path, _ in found.skipped[f"generated {rules[0].name}"]}
     two = replace(two, items=tuple(item for item in two.items if item.path not in left_out))
-    more = _of_pyramids(two, chosen, tile, how)
+    more, memorised = _of_pyramids(two, chosen, tile, how), None
     if training is not None and held_out is not None:
         known, other = (collect([path], mpp=assume_mpp) for path in (training, held_out))
         look = CropRule("whole", MEMORISED_SIDE)
         if copy_window is not None:
             look = CropRule("grid", copy_window, spacing=rules[0].spacing)
         more.append(_memorised((two, known, other), look, chosen, how, device))
+        memorised = more[-1]
     found = replace(found, results=(*found.results, *more))
     _write(found, out, real, generated, {"real": one, "generated": two}, rules[0], chosen)
     _show(found)
     summary.tell(out, "evaluation.html and evaluation.json", then=f"open {out / 'evaluation.html'} in a browser")
+    if memorised is not None and not allow_copies:
+        _refuse_copies(memorised, out)
 
 
 def _memorised(
@@ -136,6 +147,20 @@ def _memorised(
     if not found.passed:
         notice(f"{len(found.copies)} generated images look like copies, {len(pairs)} are nearer than real ones are")
     return replace(found.share, settings={**found.share.settings, **said})
+
+
+def _refuse_copies(memorisation: MetricResult, out: Path) -> None:
+    said = memorisation.settings
+    if said["passed"]:
+        return
+    found = (
+        f"{said['copies']} generated images are near copies of training images"
+        if said["copies"]
+        else f"more generated images are near training images than real ones are (p = {said['p_value']:.2g})"
+    )
+    raise MemorisedError(
+        f"{found}: do not publish them; '{out / 'evaluation.json'}' names them; leave them out, or pass --allow-copies"
+    )
 
 
 def _of_pyramids(

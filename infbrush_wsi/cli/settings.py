@@ -35,12 +35,17 @@ def merged(base: Mapping[str, Any], options: Mapping[str, Any], settings: Sequen
 def second_stage(values: Values) -> Values:
     """The values of a run on the latents of an autoencoder: where they say nothing, its own data and preset.
 
+    Its data are those of its run's folder; a copy of the model alone does not know their names.
+
     Raises:
         CheckpointError: if there is no such model.
     """
     from infbrush_wsi.models.bundle import read_info
+    from infbrush_wsi.training.config import RUN_FILE
 
-    first = read_info(values["model"]["autoencoder"]).training.get("config", {})
+    autoencoder = values["model"]["autoencoder"]
+    first, run = read_info(autoencoder).training.get("config", {}), Path(autoencoder) / RUN_FILE
+    first = read_mapping(run) if run.is_file() else first
     model = {"preset": first.get("model", {}).get("preset", "tiny"), **values["model"]}
     optim = values.get("optim", {})
     if values["model"].get("system") == "infdiff-latent":

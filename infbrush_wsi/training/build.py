@@ -241,7 +241,7 @@ def model_info(config: RunConfig, data: TrainingData, process: MollifiedProcess)
             "sampler": config.data.sampler,
             "images": len(data.images),
             "sources": sorted({image.source.fingerprint for image in data.images}),
-            "config": config.model_dump(mode="json"),
+            "config": config.without_names(),
             **({} if data.embeddings is None else {"encoder": data.embeddings.settings.encoder.to_dict()}),
         },
         crs=data.crs,

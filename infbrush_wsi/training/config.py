@@ -15,6 +15,11 @@ class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+LABELS_BY_RULE = ("none", "folder")
+RUN_FILE = "run.yaml"
+"""The configuration in a run's folder."""
+
+
 class DataConfig(_Part):
     """What to train on.
 
@@ -217,6 +222,20 @@ class RunConfig(_Part):
         if not isinstance(values, dict):
             raise ConfigError(f"{path} must hold a mapping with the keys data, model, optim, record")
         return cls.parse(values)
+
+    def without_names(self) -> dict[str, Any]:
+        """Plain values without names of files and folders: a slide's name may be that of a patient.
+
+        This is what models hold, which are passed on; the run's own folder has all of it.
+        """
+        values = self.model_dump(mode="json")
+        data, model = values["data"], values["model"]
+        for name in ("sources", "embeddings", "cache_dir"):
+            del data[name]
+        if data["labels"] not in LABELS_BY_RULE:
+            del data["labels"]
+        del model["autoencoder"]
+        return values
 
     def to_yaml(self) -> str:
         """As YAML text."""

@@ -62,7 +62,7 @@ class LatentTask:
 
     def save(self, directory: Path, averaged: nn.Module, training: dict[str, Any]) -> None:
         """Write the model directory: the autoencoder as it was, and the latent diffusion."""
-        facts = {"latent": training | {"config": self.config.model_dump(mode="json")}}
+        facts = {"latent": training | {"config": self.config.without_names()}}
         networks: Mapping[str, Any] = {**self.autoencoder.networks, "latent": averaged}
         ModelBundle.save(directory, networks, self.autoencoder.info.with_training(facts))
 

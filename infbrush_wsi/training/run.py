@@ -14,7 +14,7 @@ from infbrush_wsi.errors import ConfigError, OutputError, OutputExistsError
 from infbrush_wsi.models.bundle import ModelBundle, write_json
 from infbrush_wsi.training.build import TrainingData, load_data
 from infbrush_wsi.training.checkpoint import checkpoints, read_state
-from infbrush_wsi.training.config import RunConfig
+from infbrush_wsi.training.config import RUN_FILE, RunConfig
 from infbrush_wsi.training.curriculum import check_curriculum
 from infbrush_wsi.training.loop import Report, TrainingLoop
 from infbrush_wsi.training.systems import system
@@ -99,7 +99,7 @@ def _assemble(
     facts = read_state(found[-1]).facts if found else {}
     parts = make(config, data, facts, accelerator.process_index, accelerator.num_processes)
     if accelerator.is_main_process:
-        (out / "run.yaml").write_text(config.to_yaml())
+        (out / RUN_FILE).write_text(config.to_yaml())
         write_json(out / "manifest.json", data.manifest)
     loop = TrainingLoop(config, out, parts, report, accelerator)
     if resume:

@@ -48,3 +48,35 @@ def test_every_image_counts_once_for_each_rule(folders):
     real, made = (collect([folder], mpp=1.0) for folder in folders)
     evaluate(real, made, rules=rules, bootstrap=Bootstrap(0), progress=lambda *counts: told.append(counts))
     assert told == [(k, 18) for k in range(1, 19)]
+
+
+def test_near_copies_of_training_images_end_it_with_an_error_that_can_be_overridden(cli, tmp_path):
+    pytest.importorskip("matplotlib")
+    pytest.importorskip("skimage")
+    rng = np.random.default_rng(1)
+    tiles = {name: rng.integers(0, 256, (24, 64, 64, 3), np.uint8) for name in ("train", "other", "made")}
+    copied = tiles["made"].copy()
+    copied[5] = tiles["train"][3][:, ::-1]
+    for name, images in {**tiles, "copied": copied}.items():
+        (tmp_path / name).mkdir()
+        for k, image in enumerate(images):
+            Image.fromarray(image).save(tmp_path / name / f"{k:02d}.png")
+    sets = ["--training", tmp_path / "train", "--held-out", tmp_path / "other", "--assume-mpp", 1]
+    call = ["--crop-size", 64, "--crops", 1, "--whole-size", 0, "--resamples", 0, "--no-stain", *sets]
+
+    def run(made, out, *more):
+        return cli("evaluate", tmp_path / "other", tmp_path / made, "--out", tmp_path / out, *call, *more)
+
+    clean = run("made", "clean")
+    assert clean.exit_code == 0, clean.output
+    refused = run("copied", "found")
+    assert refused.exit_code == 1
+    assert "1 generated images are near copies of training images: do not publish them" in refused.stderr
+    said = [
+        result["settings"]
+        for result in json.loads((tmp_path / "found" / "evaluation.json").read_text())["results"]
+        if "copies" in result["settings"]
+    ]
+    assert said[0]["copies"] == 1
+    assert said[0]["suspicious"][0] == [str(tmp_path / "copied" / "05.png"), str(tmp_path / "train" / "03.png")]
+    assert run("copied", "allowed", "--allow-copies").exit_code == 0

@@ -154,8 +154,13 @@ class _Run:
         if fresh:
             root = zarr.create_group(str(self.path), zarr_format=3)
             root.create_group(SLIDES)
-            facts = {SETTINGS: settings.to_dict(), STATE: "writing", "package_version": infbrush_wsi.__version__}
-            root.attrs.update({KEY: formats.EMBEDDINGS.stamp} | facts)
+            facts: dict[str, Any] = {
+                SETTINGS: settings.to_dict(),
+                STATE: "writing",
+                "package_version": infbrush_wsi.__version__,
+            }
+            facts |= {KEY: formats.EMBEDDINGS.stamp, "package_version": infbrush_wsi.__version__}
+            root.attrs.update(facts)
             return root
         try:
             root = zarr.open_group(str(self.path), mode="r+", zarr_format=3, use_consolidated=False)

@@ -207,7 +207,7 @@ def _info(config: RunConfig, data: TrainingData, process: dict[str, Any]) -> Mod
             "batch": config.optim.batch,
             "images": len(data.images),
             "sources": sorted({image.source.fingerprint for image in data.images}),
-            "config": config.model_dump(mode="json"),
+            "config": config.without_names(),
             **({} if data.embeddings is None else {"encoder": data.embeddings.settings.encoder.to_dict()}),
         },
         crs=data.crs,
