@@ -18,16 +18,13 @@ def slide(tmp_path_factory):
     rng = np.random.default_rng(0)
     pixels = np.kron(rng.integers(90, 220, (32, 32, 3), np.uint8), np.ones((8, 8, 1), np.uint8))
     path = tmp_path_factory.mktemp("private") / f"{NAME}.svs"
-    text = (
-        f"Aperio Image Library v1\n256x256 [0,0 256x256] (64x64)|AppMag = 20|MPP = 0.5|Patient = {NAME}|User = {NAME}"
-    )
+    text = f"Aperio Image Library v1\r\n256x256 [0,0 256x256] (64x64)|AppMag = 20|MPP = 0.5|Patient = {NAME}"
     label = np.frombuffer((NAME * 200).encode()[:1200], np.uint8).reshape(20, 20, 3)
     with tifffile.TiffWriter(path) as tiff:
         tiff.write(pixels, tile=(64, 64), photometric="rgb", description=text, metadata=None)
         tiff.write(pixels[::4, ::4], description=text, photometric="rgb", metadata=None)
-        tiff.write(
-            label, description=f"Aperio Image Library v1\r\nlabel 20x20 {NAME}", photometric="rgb", metadata=None
-        )
+        text = f"Aperio Image Library v1\r\nlabel 20x20 {NAME}"
+        tiff.write(label, description=text, photometric="rgb", metadata=None, subfiletype=1)
     return path
 
 
