@@ -9,7 +9,7 @@ DEMO_OUT ?= demo_out
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help venv test test-slow lint demo docs tutorials bench clean distclean
+.PHONY: help venv test test-slow audit lint demo docs tutorials bench clean distclean
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
@@ -32,6 +32,9 @@ test: $(STAMP)  ## Run the quick tests
 
 test-slow: $(STAMP)  ## Run every test that needs no GPU
 	$(BIN)/python -m pytest -m "not gpu" $(PYTEST_ARGS)
+
+audit: $(STAMP)  ## Look for known vulnerabilities of the tested versions; bill of materials in build/sbom.json
+	$(BIN)/python .ci/audit
 
 lint: $(STAMP)  ## Check style, types and the direction of imports
 	$(BIN)/ruff check .

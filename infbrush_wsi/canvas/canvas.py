@@ -214,15 +214,16 @@ class Canvas:
         name: str | None = None,
         chunk: int = CHUNK,
         shard: int | None = None,
+        watermark: str | None = None,
         overwrite: bool = False,
         resume: bool = True,
         progress: Progress | None = None,
     ) -> Path:
         """Write the pyramid as OME-Zarr with physical sizes and provenance; a layout is written beside it as labels.
 
-        The pixels are those of `read_region`, at every level. A write that was interrupted goes on where it stopped
-        when it is called again. With an active `distributed.Client` its workers compute; they need the model's
-        directory and the store's folder.
+        The pixels are those of `read_region`, at every level, unless there is a watermark in level 0. A write that was
+        interrupted goes on where it stopped when it is called again. With an active `distributed.Client` its workers
+        compute; they need the model's directory and the store's folder.
 
         Args:
             path: the store to make; let it end in ``.ome.zarr``.
@@ -231,18 +232,25 @@ class Canvas:
             name: title; None: made from condition and seed.
             chunk: side of the stored chunks in pixels.
             shard: chunks along a side of a shard (version 0.5 only); None: every chunk is a file.
+            watermark: up to eight ASCII characters that are hidden in the pixels of level 0, see `writers.watermark`.
             overwrite: replace an existing store.
             resume: keep what is written when the call fails or is stopped, and go on from there the next time.
             progress: called with (chunks written, chunks in all).
 
         Raises:
+            ConfigError, BandMismatchError, MissingExtraError: for a watermark that cannot be made.
             OutputExistsError, OutputError: if it exists or cannot be written; finished chunks are kept for the next
                 call with `resume`, else nothing is left.
         """
         from infbrush_wsi.writers import write_ome_zarr
+        from infbrush_wsi.writers.watermark import Watermark
 
+        mark = None if watermark is None else Watermark(watermark)
+        levels = [self._stored(level, chunk * (shard or 1)) for level in range(self.level_count)]
+        if mark is not None:
+            levels[0] = mark.mark(self.to_dask(0, chunk * (shard or 1)))
         return write_ome_zarr(
-            [self._stored(level, chunk * (shard or 1)) for level in range(self.level_count)],
+            levels,
             path,
             lattice=self.lattice,
             version=version,
@@ -251,7 +259,7 @@ class Canvas:
             channel_names=self.channel_names,
             chunk=chunk,
             shard=shard,
-            provenance=self.provenance,
+            provenance=self.provenance | ({} if mark is None else {"watermark": mark.record()}),
             overwrite=overwrite,
             resume=resume,
             fingerprint=self.token,

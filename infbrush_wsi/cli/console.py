@@ -6,6 +6,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.text import Text
 
+from infbrush_wsi.cli.secrets import without_secrets
+
 COMMAND_STYLE = "cyan"
 
 
@@ -21,14 +23,14 @@ def messages() -> Console:
 
 def error_line(error: Exception) -> None:
     """Tell the user what went wrong and what is added to it; lines are not broken, so that paths can be copied."""
-    messages().print(Text(f"error: {error}", style="bold red"), soft_wrap=True)
+    messages().print(Text(without_secrets(f"error: {error}"), style="bold red"), soft_wrap=True)
     for note in getattr(error, "__notes__", ()):
         notice(note)
 
 
 def notice(text: str) -> None:
     """Tell the user something that is no error."""
-    messages().print(Text(text, style="yellow"), soft_wrap=True)
+    messages().print(Text(without_secrets(text), style="yellow"), soft_wrap=True)
 
 
 def examples(*lines: str) -> str:

@@ -84,6 +84,7 @@ def generate(
     layout: o.Layout = "flat",
     chunk: o.Chunk = 512,
     shard: o.Shard = None,
+    watermark: o.Watermark = None,
     overwrite: o.Overwrite = False,
     no_resume: o.NoResume = False,
     thumbnail: o.Thumbnail = None,
@@ -114,6 +115,10 @@ class _Call:
         self.conditioning = conditioning(given, self.origin)
         check_crs(given["crs"])
         _check_outputs(given)
+        if given["watermark"] is not None:
+            from infbrush_wsi.writers.watermark import Watermark
+
+            Watermark(given["watermark"]).check(3, given["chunk"])
         check_cluster(given["scheduler"], given["workers"], given["engine"])
         if given["plan"] is not None and given["engine"] != "lazy":
             raise ConfigError(
@@ -134,7 +139,7 @@ class _Call:
                 self.out,
                 version=given["ome_version"],
                 resume=not given["no_resume"],
-                **{name: given[name] for name in ("layout", "chunk", "shard", "overwrite")},
+                **{name: given[name] for name in ("layout", "chunk", "shard", "watermark", "overwrite")},
             )
         remove_plans(self.out)
         if given["thumbnail"] is not None:

@@ -152,6 +152,11 @@ Shard = Annotated[
     typer.Option(help="Chunks along a side of a shard (0.5 only): fewer, larger files.", show_default="no shards",
                  rich_help_panel=OUTPUT),
 ]  # fmt: skip
+Watermark = Annotated[
+    str | None,
+    typer.Option(help="Up to 8 ASCII characters, hidden in the pixels; infbrush validate looks for them.",
+                 show_default="none", rich_help_panel=OUTPUT),
+]  # fmt: skip
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an OME-Zarr.", rich_help_panel=OUTPUT)]
 NoResume = Annotated[
     bool,

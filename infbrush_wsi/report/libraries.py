@@ -29,6 +29,7 @@ PURPOSES = {
     "torchgeo": "torchgeo",
     "validate": "infbrush validate",
     "view": "infbrush view",
+    "watermark": "invisible watermarks",
 }
 """What an extra is for; extras that are not named here are listed without it."""
 

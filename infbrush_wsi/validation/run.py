@@ -12,6 +12,7 @@ from infbrush_wsi.validation.metadata import CHECK, check_metadata
 from infbrush_wsi.validation.opened import OpenedStore, open_group, read_store
 from infbrush_wsi.validation.pixels import check_chunks, check_decoding, check_pyramid
 from infbrush_wsi.validation.provenance import check_provenance
+from infbrush_wsi.validation.watermark import check_watermark
 from infbrush_wsi.writers.provenance import KEY
 
 WINDOWS = 16
@@ -23,8 +24,8 @@ def validate_store(
     """Look whether an OME-Zarr image, by whomever it was written, is what it says.
 
     Metadata of image and labels (by ome-zarr-models), physical pixel size, extent of the levels, stored chunks, levels
-    against the means of the finer ones in random windows, and the record of how the pixels were made. A canvas's
-    coarser levels are rendered, not averaged, so they differ from those means a little.
+    against the means of the finer ones in random windows, the record of how the pixels were made, and the watermark
+    that it names. A canvas's coarser levels are rendered, not averaged, so they differ from those means a little.
 
     Args:
         path: of the store, or its URL.
@@ -52,11 +53,11 @@ def validate_store(
     except CorruptSourceError as error:
         findings.append(Finding(CHECK, "error", str(error)))
     else:
-        findings += _of_store(store, windows, decode, seed)
+        findings += _of_store(text, store, windows, decode, seed)
     return Validation(text, tuple(findings))
 
 
-def _of_store(store: OpenedStore, windows: int, decode: bool, seed: int) -> Iterator[Finding]:
+def _of_store(path: str, store: OpenedStore, windows: int, decode: bool, seed: int) -> Iterator[Finding]:
     found = list(check_size(store))
     yield from found
     if any(finding.check == SIZE and finding.grade == "error" for finding in found):
@@ -67,4 +68,6 @@ def _of_store(store: OpenedStore, windows: int, decode: bool, seed: int) -> Iter
         yield from check_decoding(store)
     if all(finding.grade != "error" for finding in whole):  # otherwise levels differ for that reason
         yield from check_pyramid(store, windows, seed)
-    yield from check_provenance(store, store.group.attrs.get(KEY))
+    record = store.group.attrs.get(KEY)
+    yield from check_provenance(store, record)
+    yield from check_watermark(path, record)

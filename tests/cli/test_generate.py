@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from infbrush_wsi import InfBrushPipeline, open_source
@@ -74,3 +75,17 @@ def test_an_unknown_class_is_refused_before_anything_is_written(cli, model, tmp_
     assert result.exit_code == 1
     assert "Benign, Invasive" in result.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_watermark_is_written_recorded_and_found(cli, model, tmp_path):
+    pytest.importorskip("imwatermark")
+    out = tmp_path / "out.ome.zarr"
+    result = cli("generate", model, "--out", out, "--size", "256", "--steps", "1", "--watermark", "lab 7")
+    assert result.exit_code == 0, result.output
+    with open_source(out) as source:
+        assert record_of(source)["watermark"]["text"] == "lab 7"
+    assert "'lab 7' is in the pixels" in cli("validate", out).output
+    refused = cli("generate", model, "--out", tmp_path / "no.ome.zarr", "--size", "256", "--watermark", "far too long")
+    assert refused.exit_code == 1
+    assert "1 to 8 ASCII characters" in refused.stderr
+    assert not list(tmp_path.glob("*no*"))
