@@ -137,6 +137,7 @@ class OptimConfig(_Part):
             the memory asks for.
         memory_gib: what 'auto' may use; None: the memory that is free when the run starts.
         compile: let torch compile the layers (for GPUs; takes minutes at the start).
+        deterministic: on GPUs, the same bits in each repetition on the same machine, at some cost; CPUs do it anyway.
         seed: of weights, data, times and drops.
     """
 
@@ -157,6 +158,7 @@ class OptimConfig(_Part):
     gradient_checkpointing: bool | Literal["auto"] = "auto"
     memory_gib: float | None = Field(default=None, gt=0)
     compile: bool = False
+    deterministic: bool = False
     seed: int = 0
 
     @field_validator("curriculum")

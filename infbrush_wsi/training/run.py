@@ -16,6 +16,7 @@ from infbrush_wsi.training.build import TrainingData, load_data
 from infbrush_wsi.training.checkpoint import checkpoints, read_state
 from infbrush_wsi.training.config import RUN_FILE, RunConfig
 from infbrush_wsi.training.curriculum import check_curriculum
+from infbrush_wsi.training.determinism import deterministic
 from infbrush_wsi.training.loop import Report, TrainingLoop
 from infbrush_wsi.training.systems import system
 
@@ -72,10 +73,11 @@ def train(
     except Timeout as error:
         raise OutputError(f"another process trains in {out}; choose another --out") from error
     try:
-        loop, data = _assemble(config, out, accelerator, report, resume)
-        if started is not None:
-            started(data, loop)
-        return loop.run()
+        with deterministic(config.optim.deterministic):
+            loop, data = _assemble(config, out, accelerator, report, resume)
+            if started is not None:
+                started(data, loop)
+            return loop.run()
     finally:
         lock.release()
         if fresh and not checkpoints(out) and accelerator.is_main_process:
