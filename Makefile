@@ -6,7 +6,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 EXTRAS ?= all
 DEMO_OUT ?= demo_out
-PYTEST_ARGS ?=
+# One file at a time on two processes: what a file sets up is made once.
+PYTEST_ARGS ?= -n 2 --dist loadfile
 
 .DEFAULT_GOAL := help
 .PHONY: help venv test test-slow audit lint demo docs tutorials bench clean distclean
