@@ -41,6 +41,7 @@ def on_cluster(model, target, kill_at, plan=None):
             rendering["write"](canvas, target, progress=tell, resume=True)
         except OutputError as error:
             print("failed:", str(error).replace("\n", " "))
+        client.wait_for_workers(2, timeout=600)  # Dask waits a few seconds only for one that starts while it closes
         return calls
 
 

@@ -159,8 +159,8 @@ def test_requests_that_cannot_be_are_one_error(make_pipeline, tmp_path, changes,
 
 
 @pytest.mark.slow
-def test_napari_itself_takes_every_layer(painted, raster, levels):
-    """Its model of a viewer, which needs no display."""
+def test_napari_itself_takes_every_layer(engine, painted, raster, levels):
+    """Its model of a viewer, which needs no display; the window of napari looks for plug-ins when it starts."""
     viewer = pytest.importorskip("napari.components").ViewerModel()
     image, labels = viewer.open(painted, plugin=NAME)
     assert (image.rgb, image.multiscale, labels.multiscale) == (True, False, False)
