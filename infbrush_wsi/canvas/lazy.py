@@ -87,7 +87,8 @@ class LazyReader:
 
     def read(self, level: int, box: Box, progress: Progress | None = None) -> NDArray[np.uint8]:
         """A window inside a level, uint8 (h, w, C)."""
-        return self.level(level).read(box)
+        with self.plan.blamed():
+            return self.level(level).read(box)
 
     def averaged(self, level: int) -> bool:
         """See `Reader`."""

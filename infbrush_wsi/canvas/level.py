@@ -17,6 +17,7 @@ from infbrush_wsi.canvas.shared_cache import SharedCache
 from infbrush_wsi.canvas.state import read_mirrored
 from infbrush_wsi.canvas.tile import Lens
 from infbrush_wsi.domain import Box, Shape
+from infbrush_wsi.errors import OutputError
 from infbrush_wsi.fields._threads import default_threads, run_parts
 from infbrush_wsi.fields.wiener import WienerInverse
 
@@ -144,5 +145,13 @@ def dump_tile(tile: Tile) -> bytes:
 
 
 def load_tile(data: bytes | bytearray | memoryview) -> Tile:
-    """Bytes → tile."""
-    return np.asarray(np.load(io.BytesIO(bytes(data)), allow_pickle=False))
+    """Bytes → tile.
+
+    Raises:
+        OutputError: if they are damaged.
+    """
+    try:
+        return np.asarray(np.load(io.BytesIO(bytes(data)), allow_pickle=False))
+    except Exception as error:
+        # NumPy meets damaged headers with many kinds of errors, of the tokenizer too.
+        raise OutputError(f"a stored tile is damaged ({error}); remove the folder of computed tiles") from error

@@ -5,7 +5,8 @@ Plan, seed and model are the image: every tile at every level is computed from t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from infbrush_wsi.canvas.shared_cache import SharedCache
 from infbrush_wsi.canvas.stage import Stage
 from infbrush_wsi.canvas.trajectory import FramePoints, FrameState, run_frame
 from infbrush_wsi.domain import Box
+from infbrush_wsi.errors import InfbrushError, PlanError
 from infbrush_wsi.fields._threads import default_threads, run_parts
 
 
@@ -104,8 +106,46 @@ class Plan:
         return key in self._given or key in self._cache
 
     def give(self, states: dict[str, FrameState]) -> None:
-        """Use these states, as loaded from a file."""
+        """Use these states, as loaded from a file.
+
+        Raises:
+            PlanError: if one is of no frame of this canvas, or not of its size.
+        """
+        frames = {frame_key(stage, f): (stage, f) for stage in self.stages for f in _listed(stage, len(states))}
+        for key, state in states.items():
+            if key not in frames:
+                raise PlanError(f"the plan has a frame {key!r}, which this canvas has not: make the plan again")
+            self._check_fit(state, *frames[key])
         self._given |= states
+
+    def _check_fit(self, state: FrameState, stage: Stage, frame: FrameIndex) -> None:
+        box, steps = stage.frames.box(frame), len(self.generator.table)
+        rows = len(state.present) + int(self.generator.guided)
+        found = (len(state.grids), state.grids.shape[1], *state.grids.shape[3:], state.values.shape[1])
+        wanted = (steps, rows, box.h, box.w, self.generator.denoiser.config.channels)
+        if found != wanted or (state.guide is None) is bool(stage.guide_nodes):
+            raise PlanError(
+                f"the frame {frame} of the plan has the sizes {found} (steps, conditions, nodes, bands), not {wanted}: "
+                "make the plan again"
+            )
+
+    @contextmanager
+    def blamed(self) -> Iterator[None]:
+        """Within the block, what fails because of a plan from a file is said to be its fault.
+
+        Raises:
+            PlanError: in place of other errors, if there is such a plan.
+        """
+        try:
+            yield
+        except InfbrushError:
+            raise
+        except (RuntimeError, ValueError, TypeError, IndexError) as error:
+            if not self._given:
+                raise
+            raise PlanError(
+                f"the plan that was loaded does not fit this canvas ({type(error).__name__}: {error}); make it again"
+            ) from error
 
     def known(self, stage: Stage) -> dict[str, FrameState]:
         """The states of all frames of a stage, computed where they are missing."""
@@ -143,6 +183,11 @@ class Plan:
     def _cloud(self, stage: Stage, frame: FrameIndex, state: FrameState) -> Cloud:
         points = FramePoints.drawn(self.generator, stage, frame)
         box = stage.frames.box(frame)
+        if len(state.values) != len(points.absolute):
+            raise PlanError(
+                f"the frame {frame} of the plan has {len(state.values)} points, not {len(points.absolute)}: make it "
+                "again"
+            )
         cell = (points.absolute / stage.pitch).astype(np.int64) - np.asarray([box.y0, box.x0])
         cell = np.clip(cell, 0, np.asarray(box.shape.as_tuple()) - 1)
         unity = stage.frames.weights(frame, box)[cell[:, 0], cell[:, 1]]
@@ -158,6 +203,12 @@ class Plan:
         above = self.stages[stage.number + 1]
         nodes = box.cells(above.pitch * above.factor / stage.factor).clip(above.frames.nodes)
         return above.frames.touching(nodes)
+
+
+def _listed(stage: Stage, most: int) -> list[FrameIndex]:
+    """Frames of a stage; of more than `most` none, as a plan from a file has all frames of a stage."""
+    shape = stage.frames.shape
+    return [(i, j) for i in range(shape.h) for j in range(shape.w)] if shape.count <= most else []
 
 
 def frame_key(stage: Stage, frame: FrameIndex) -> str:

@@ -68,6 +68,8 @@ def load_states(path: Path, token: str) -> dict[str, FrameState]:
                 parts.setdefault(frame, {})[part] = file.get_tensor(name)
     except (OSError, SafetensorError) as error:
         raise PlanError(f"cannot read the plan {path}: {error}") from error
+    except ValueError as error:  # of a header that is no text
+        raise PlanError(f"cannot read the plan {path}: {error}") from error
     return {frame: from_tensors(tensors) for frame, tensors in parts.items()}
 
 

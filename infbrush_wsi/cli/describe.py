@@ -75,6 +75,7 @@ def _model(directory: Path) -> dict[str, Any]:
     info = ModelInfo.from_dict(record)
     training = dict(info.training)
     config = training.pop("config", {})
+    trained = config.get("model") if isinstance(config, dict) else None
     found = _hash(directory)
     if found != digest:
         raise CheckpointError(f"the weights in {directory} do not match {MODEL_RECORD}; copy the model again")
@@ -82,7 +83,7 @@ def _model(directory: Path) -> dict[str, Any]:
         "kind": "model",
         "path": str(directory),
         "system": info.system,
-        "preset": config.get("model", {}).get("preset"),
+        "preset": trained.get("preset") if isinstance(trained, dict) else None,
         "parameters": _parameters(directory),
         "classes": list(info.classes),
         "pixel_size": [f"{spacing:g} {info.unit}" for spacing in info.spacing],
@@ -98,8 +99,8 @@ def _model(directory: Path) -> dict[str, Any]:
 
 def _record(directory: Path) -> dict[str, Any]:
     try:
-        record = json.loads((directory / MODEL_RECORD).read_text())
-    except (OSError, ValueError) as error:
+        record = json.loads((directory / MODEL_RECORD).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{directory / MODEL_RECORD} cannot be read: {error}") from error
     if not isinstance(record, dict):
         raise CheckpointError(f"{directory / MODEL_RECORD} must hold a JSON object")
@@ -108,7 +109,7 @@ def _record(directory: Path) -> dict[str, Any]:
 
 def _weights(directory: Path) -> Path:
     found = sorted((directory / "denoiser").glob("*.safetensors"))
-    if len(found) != 1:
+    if len(found) != 1 or not found[0].is_file():
         raise CheckpointError(f"{directory / 'denoiser'} must hold one safetensors file, it holds {len(found)}")
     return found[0]
 

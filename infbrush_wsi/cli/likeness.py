@@ -82,7 +82,8 @@ def embedding_from_file(path: Path) -> NDArray[np.float32]:
 
     try:
         values = np.load(path, allow_pickle=False)
-    except (OSError, ValueError) as error:
+    except Exception as error:
+        # NumPy meets damaged headers with many kinds of errors, of the tokenizer and of memory too.
         raise ConditionError(f"cannot read an embedding from '{path}': {error}; save it with numpy.save") from error
     if not isinstance(values, np.ndarray) or values.ndim not in (1, 2) or values.dtype.kind not in "fiu":
         shape = getattr(values, "shape", None)

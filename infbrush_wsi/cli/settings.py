@@ -6,9 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from infbrush_wsi.errors import ConfigError, DatasetError
+from infbrush_wsi.errors import CheckpointError, ConfigError, DatasetError
 
 Values = dict[str, dict[str, Any]]
+LONGEST = 200
+"""Characters of a setting in a message."""
 LATENT_BATCH = 256
 """Published (∞-Diff §1.9): latents are small."""
 
@@ -46,6 +48,8 @@ def second_stage(values: Values) -> Values:
     autoencoder = values["model"]["autoencoder"]
     first, run = read_info(autoencoder).training.get("config", {}), Path(autoencoder) / RUN_FILE
     first = read_mapping(run) if run.is_file() else first
+    if not (isinstance(first, dict) and all(isinstance(first.get(part, {}), dict) for part in ("model", "data"))):
+        raise CheckpointError(f"the record of the model in {autoencoder} holds no configuration of its training")
     model = {"preset": first.get("model", {}).get("preset", "tiny"), **values["model"]}
     optim = values.get("optim", {})
     if values["model"].get("system") == "infdiff-latent":
@@ -54,7 +58,7 @@ def second_stage(values: Values) -> Values:
 
 
 def _parsed(settings: Sequence[str]) -> dict[str, Any]:
-    import yaml
+    from infbrush_wsi.training.yaml_text import plain_values
 
     parsed = {}
     for text in settings:
@@ -62,10 +66,7 @@ def _parsed(settings: Sequence[str]) -> dict[str, Any]:
         part, dot, name = key.strip().partition(".")
         if not (found and dot and part and name):
             raise ConfigError(f"--set needs part.name=value, e.g. optim.decay=0.5, not {text!r}")
-        try:
-            parsed[f"{part}.{name}"] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            raise ConfigError(f"--set {text}: the value is not valid YAML: {error}") from error
+        parsed[f"{part}.{name}"] = plain_values(value, f"the value of --set {text[:LONGEST]}")
     return parsed
 
 
@@ -75,12 +76,13 @@ def read_mapping(path: Path) -> dict[str, Any]:
     Raises:
         ConfigError: if it cannot be read or holds no mapping of mappings.
     """
-    import yaml
+    from infbrush_wsi.training.yaml_text import plain_values
 
     try:
-        values = yaml.safe_load(path.read_text())
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot read the configuration {path}: {error}") from error
+    values = plain_values(text, f"the configuration {path}")
     if not isinstance(values, dict) or not all(isinstance(part, dict | None) for part in values.values()):
         raise ConfigError(f"{path} must hold a mapping with the keys data, model, optim, record")
     return values

@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from infbrush_wsi.cli import options as o
-from infbrush_wsi.cli.console import examples, messages
+from infbrush_wsi.cli.console import examples, messages, notice
 from infbrush_wsi.cli.progress import TrainingProgress
 from infbrush_wsi.cli.settings import default_labels, merged, read_mapping, second_stage
 from infbrush_wsi.cli.summary import Summary
@@ -134,6 +134,7 @@ def run_training(config: RunConfig, out: Path, *, resume: bool = False) -> None:
     try:
         with session.listening():
             train_in(config, out, resume=resume, report=session.report, started=session.started)
+        session.tell_unreadable()
     except KeyboardInterrupt as interrupt:
         raise KeyboardInterrupt("continue with --resume" if session.loop else "nothing was trained") from interrupt
     finally:
@@ -145,10 +146,12 @@ class _Session:
 
     def __init__(self) -> None:
         self.loop: TrainingLoop | None = None
+        self._skipped = 0
         self._progress: TrainingProgress | None = None
 
     def started(self, data: TrainingData, loop: TrainingLoop) -> None:
         self.loop = loop
+        self._skipped = len(data.manifest["skipped"])
         if loop.accelerator.is_main_process:
             _summary(data, loop)
             self._progress = TrainingProgress(
@@ -158,6 +161,17 @@ class _Session:
     def report(self, step: int, scalars: dict[str, float]) -> None:
         if self._progress is not None:
             self._progress.report(step, scalars)
+
+    def tell_unreadable(self) -> None:
+        """Say once more, at the end, what was not trained on: hours lie between it and the start."""
+        if self.loop is None or not self.loop.accelerator.is_main_process:
+            return
+        entries, at_start = self.loop.unreadable.entries, self._skipped
+        for entry in entries[:SHOWN_SKIPPED]:
+            notice(f"skipped from step {entry['step']} on: {entry['path']}: {entry['reason']}")
+        if entries or at_start:
+            count = f"{at_start} images were skipped at the start, {len(entries)} while training"
+            notice(f"{count}; {self.loop.out / 'manifest.json'} says why")
 
     def close(self) -> None:
         if self._progress is not None:

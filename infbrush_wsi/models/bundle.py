@@ -18,8 +18,9 @@ from typing import Any
 
 from safetensors import SafetensorError
 
-from infbrush_wsi.errors import CheckpointError, OutputError
+from infbrush_wsi.errors import CheckpointError, ConfigError, OutputError
 from infbrush_wsi.models.info import ModelInfo
+from infbrush_wsi.models.limits import check_arguments
 from infbrush_wsi.models.shipped import model_directory, shipped_models
 
 INFO_FILE = "infbrush.json"
@@ -107,14 +108,27 @@ class ModelBundle:
 
 
 def _network(folder: Path, network_class: Any) -> Any:
+    _check_config(folder / "config.json")
     try:
-        network = network_class.from_pretrained(folder, low_cpu_mem_usage=False)
+        # Never the pickled weights that diffusers would take where the others have another name.
+        network = network_class.from_pretrained(folder, low_cpu_mem_usage=False, use_safetensors=True)
     except Exception as error:  # safetensors, json and diffusers each have their own
         raise CheckpointError(f"cannot load the weights in {folder}: {error}") from error
     # The file is mapped, and what lies in it unaligned is slower to multiply and rounds differently.
     for parameter in network.parameters():
         parameter.data = parameter.data.clone()
     return network.eval()
+
+
+def _check_config(path: Path) -> None:
+    """Refuse a network's arguments of which it would be built for ever, or larger than any memory."""
+    try:
+        arguments = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(arguments, dict):
+            raise ValueError("it holds no JSON object")
+        check_arguments(arguments, str(path))
+    except (OSError, ValueError, RecursionError, ConfigError) as error:
+        raise CheckpointError(f"the network of {path.parent} cannot be made: {error}; copy the model again") from error
 
 
 def _joint(hashes: Mapping[str, str]) -> str:
@@ -183,8 +197,8 @@ def _read_record(directory: Path) -> dict[str, Any]:
             + (f" or one of {', '.join(shipped)}" if (shipped := shipped_models()) else "")
         )
     try:
-        record = json.loads(path.read_text())
-    except ValueError as error:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path} is not valid JSON: {error}") from error
     if not isinstance(record, dict):
         raise CheckpointError(f"{path} must hold a JSON object")
@@ -193,7 +207,7 @@ def _read_record(directory: Path) -> dict[str, Any]:
 
 def _weights(directory: Path) -> Path:
     found = sorted(directory.glob("*.safetensors"))
-    if len(found) != 1:
+    if len(found) != 1 or not found[0].is_file():
         raise CheckpointError(f"{directory} must hold one safetensors file, it holds {len(found)}")
     return found[0]
 

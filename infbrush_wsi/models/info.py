@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
@@ -9,6 +10,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from infbrush_wsi.errors import CheckpointError
 from infbrush_wsi.formats import MODEL
+
+LARGEST_WINDOW = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,11 @@ class ModelInfo:
         except ValidationError as error:
             wrong = "; ".join(f"{'.'.join(str(p) for p in e['loc'])}: {e['msg']}" for e in error.errors())
             raise CheckpointError(f"the model's record is not valid: {wrong}") from error
-        if not record.spacing or min(record.spacing) <= 0:
+        if not record.spacing or not all(0 < spacing < math.inf for spacing in record.spacing):
             raise CheckpointError(f"the model's record needs positive pixel sizes, not {record.spacing}")
+        if not 1 <= record.window <= LARGEST_WINDOW or not 0 <= record.sigma < math.inf or not record.channel_names:
+            raise CheckpointError(
+                f"the model's record needs a window of 1 to {LARGEST_WINDOW} pixels, a sigma and bands, not "
+                f"{record.window}, {record.sigma} and {record.channel_names}"
+            )
         return record

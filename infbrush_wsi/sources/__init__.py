@@ -5,8 +5,9 @@ labelled data set of many sources.
 """
 
 from infbrush_wsi.sources.array import ArraySource
-from infbrush_wsi.sources.base import Level, Source
+from infbrush_wsi.sources.base import Source
 from infbrush_wsi.sources.collection import Collection, Item, Skipped, collect
+from infbrush_wsi.sources.level import Level
 from infbrush_wsi.sources.registry import open_source, readers
 from infbrush_wsi.sources.split import split
 from infbrush_wsi.sources.view import ResampledView

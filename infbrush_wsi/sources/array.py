@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from infbrush_wsi.domain import XY, Box, Lattice, Shape
 from infbrush_wsi.errors import UnsupportedSourceError
-from infbrush_wsi.sources.base import Source, levels_of
+from infbrush_wsi.sources.base import Source
+from infbrush_wsi.sources.level import levels_of
 from infbrush_wsi.sources.options import OpenOptions, pixel_size
 
 

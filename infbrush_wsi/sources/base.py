@@ -6,20 +6,21 @@ import abc
 import math
 import operator
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
-from affine import Affine
 from numpy.typing import NDArray
 
-from infbrush_wsi.domain import MICROMETERS_PER_UNIT, XY, Box, Lattice, Shape
-from infbrush_wsi.errors import MissingMppError, RegionError, SourceError
+from infbrush_wsi.domain import MICROMETERS_PER_UNIT, XY, Box, Lattice
+from infbrush_wsi.errors import CorruptSourceError, MissingMppError, RegionError, SourceError
 from infbrush_wsi.sources.edges import read_filled
 from infbrush_wsi.sources.fingerprint import fingerprint
+from infbrush_wsi.sources.guard import guarded
+from infbrush_wsi.sources.level import Level
 from infbrush_wsi.sources.options import OpenOptions
+from infbrush_wsi.sources.plausible import MOST_PIXELS_A_BYTE, check_holds, check_levels, stored_bytes
 from infbrush_wsi.sources.tissue import collar_mask, tissue_mask
 
 if TYPE_CHECKING:
@@ -27,30 +28,6 @@ if TYPE_CHECKING:
 
 MaskKind = Literal["auto", "tissue", "valid"]
 MAX_REGION_PIXELS = 2**30
-
-
-@dataclass(frozen=True)
-class Level:
-    """One resolution of a pyramid.
-
-    Attributes:
-        index: 0 is the finest.
-        lattice: its pixels in physical space.
-        downsample: width of its pixels in level-0 pixels, 1.0 for level 0.
-    """
-
-    index: int
-    lattice: Lattice
-    downsample: float
-
-
-def levels_of(lattice: Lattice, shapes: Sequence[Shape], downsamples: Sequence[float]) -> tuple[Level, ...]:
-    """Levels with a common corner: cells of `downsamples` level-0 pixels (both per level, the first is level 0)."""
-    made = []
-    for index, (shape, factor) in enumerate(zip(shapes, downsamples, strict=True)):
-        transform = lattice.transform @ Affine.scale(factor)
-        made.append(Level(index, Lattice(shape, transform, lattice.unit, lattice.crs), float(factor)))
-    return tuple(made)
 
 
 class Source(abc.ABC):
@@ -92,6 +69,7 @@ class Source(abc.ABC):
         self.options = options
         self.mask_kind = mask_kind
         self._closed = False
+        check_levels(self.levels, path)
 
     @classmethod
     @abc.abstractmethod
@@ -104,7 +82,7 @@ class Source(abc.ABC):
         """Open `path`.
 
         Raises:
-            SourceError: one of its kinds, if the file cannot be used.
+            SourceError: one of its kinds, if the file cannot be used; `open_source` makes one of any other error.
         """
 
     @abc.abstractmethod
@@ -155,7 +133,8 @@ class Source(abc.ABC):
     @cached_property
     def fingerprint(self) -> str:
         """Stable identifier of these pixels (content, bands and scale; not place or mpp): 32 hexadecimal digits."""
-        return fingerprint(self.path, self.options.bands, self.options.scale)
+        with guarded(f"{self.path} cannot be read"):
+            return fingerprint(self.path, self.options.bands, self.options.scale)
 
     def read_region(self, location: tuple[int, int], level: int, size: tuple[int, int]) -> NDArray[np.uint8]:
         """Read a region in OpenSlide's frame.
@@ -194,7 +173,18 @@ class Source(abc.ABC):
             raise RegionError(f"a region of {box.w} x {box.h} pixels will not fit in memory; read it in parts")
         if self._closed:
             raise SourceError(f"{self.path} has been closed; open it again")
-        return read_filled(lambda inside: self._read(inside, level), box, shape, self.background)
+        return read_filled(lambda inside: self._read_whole(inside, level), box, shape, self.background)
+
+    def _read_whole(self, box: Box, level: int) -> NDArray[np.uint8]:
+        """What `_read` gives, if that is the whole box; the libraries below meet damage with errors of many kinds."""
+        with guarded(f"{self.path} cannot be read at level {level}, {box}"):
+            pixels = self._read(box, level)
+        if pixels.shape != (box.h, box.w, self.channels):
+            raise CorruptSourceError(
+                f"{self.path} gives pixels of the shape {pixels.shape} at level {level}, {box}, not "
+                f"{(box.h, box.w, self.channels)}: its metadata are damaged"
+            )
+        return pixels
 
     def at(self, spacing: float) -> ResampledView:
         """The image with square pixels of `spacing`, in the unit of `lattice` (micrometres for slides).
@@ -236,6 +226,8 @@ class Source(abc.ABC):
         factor = max(1.0, max(lattice.shape.w, lattice.shape.h) / max_side)
         if factor > 1 or lattice.spacing.x != lattice.spacing.y:
             view = ResampledView(self, factor * max(lattice.spacing.x, lattice.spacing.y))
+            pixels = view.level.lattice.shape.count
+            check_holds(self.path, pixels, self._stored(-(-pixels // MOST_PIXELS_A_BYTE)))
             return view.read(Box(0, 0, view.shape.w, view.shape.h)), view.lattice
         return self.read_box(Box(0, 0, lattice.shape.w, lattice.shape.h)), lattice
 
@@ -251,7 +243,8 @@ class Source(abc.ABC):
             bool (h, w) and the lattice that it lies on.
         """
         overview, lattice = self.thumbnail(max_side)
-        valid = self._valid(lattice, overview)
+        with guarded(f"the mask of {self.path} cannot be read"):
+            valid = self._valid(lattice, overview)
         chosen = self.mask_kind if kind == "auto" else kind
         return (valid & tissue_mask(overview) if chosen == "tissue" else valid), lattice
 
@@ -274,6 +267,10 @@ class Source(abc.ABC):
         h, w = self.level_shapes[0]
         size = f"{self.lattice.spacing.x:g} {self.lattice.unit}"
         return f"<{type(self).__name__} {self.path!r} {w}x{h}x{self.channels}, {self.level_count} levels, {size}>"
+
+    def _stored(self, enough: int) -> int | None:
+        """Bytes on disk, counted until there are `enough`; None if nobody knows."""
+        return stored_bytes(self.path, enough)
 
     def _level(self, level: int) -> Level:
         if not 0 <= level < len(self.levels):

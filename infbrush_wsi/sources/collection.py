@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -205,20 +206,23 @@ def _group(path: str, pattern: str | None) -> str:
     return str(match.group(1) if match.re.groups else match.group(0))
 
 
-def _walk(source: str, skipped: list[Skipped]) -> list[str]:
-    """Sources below a folder, sorted; a file or URL is itself."""
+def _walk(source: str, skipped: list[Skipped], above: tuple[str, ...] = ()) -> list[str]:
+    """Sources below a folder, sorted; a file or URL is itself. `above` are the real folders on the way there."""
     path = Path(source)
     if is_remote(source) or path.is_file() or _is_zarr(path):
         return [source]
     if not path.is_dir():
         raise DatasetError(f"there is nothing at {source}")
     found: list[str] = []
-    suffixes = readable_suffixes()
+    suffixes, here = readable_suffixes(), os.path.realpath(path)
+    if here in above:
+        skipped.append(Skipped(source, "a link to a folder that it lies in"))
+        return []
     for entry in sorted(path.iterdir()):
         if entry.name.startswith("."):
             continue
         if entry.is_dir():
-            found += [str(entry)] if _is_zarr(entry) else _walk(str(entry), skipped)
+            found += [str(entry)] if _is_zarr(entry) else _walk(str(entry), skipped, (*above, here))
         elif entry.suffix.lower() in suffixes:
             found.append(str(entry))
     return _one_dicom(found, path, skipped)

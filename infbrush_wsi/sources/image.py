@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 from affine import Affine
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from infbrush_wsi.domain import XY, Box, Lattice, Shape
 from infbrush_wsi.errors import CorruptSourceError, SourceNotFoundError, SourceTooLargeError, UnsupportedSourceError
 from infbrush_wsi.sources.array import default_names
-from infbrush_wsi.sources.base import Source, levels_of
+from infbrush_wsi.sources.base import Source
+from infbrush_wsi.sources.level import levels_of
 from infbrush_wsi.sources.options import OpenOptions, check_dtype, resolve_bands, to_uint8
 from infbrush_wsi.sources.tiff import check_complete, microscopic
 
@@ -130,7 +131,8 @@ def _open(path: str) -> Image.Image:
             f"{path} declares a size beyond Pillow's limit against decompression bombs: "
             f"{error}; convert it to a tiled pyramid (OME-Zarr, TIFF)"
         ) from error
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
+    except Exception as error:
+        # Pillow's parsers meet damaged files with many kinds of errors.
         raise CorruptSourceError(f"{path} cannot be read as an image: {error}") from error
 
 
@@ -145,7 +147,10 @@ def _decode(path: str, options: OpenOptions) -> tuple[NDArray[np.uint8], NDArray
             else:
                 gray = image.mode in ("1", "L", "LA")
                 pixels = to_uint8(np.asarray(image.convert("L" if gray else "RGB")), options.scale)
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
+    except (SourceTooLargeError, MemoryError):
+        raise
+    except Exception as error:
+        # As in _open.
         raise CorruptSourceError(f"{path} is truncated or damaged: {error}") from error
     pixels = pixels[..., None] if pixels.ndim == 2 else pixels
     if options.bands is not None:

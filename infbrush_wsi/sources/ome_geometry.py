@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +11,7 @@ from affine import Affine
 
 from infbrush_wsi.domain import MICROMETERS_PER_UNIT, XY, Lattice, Shape
 from infbrush_wsi.errors import CorruptSourceError, UnsupportedSourceError
-from infbrush_wsi.sources.base import Level
+from infbrush_wsi.sources.level import Level
 
 TO_MICROMETERS = {"nanometer": 1e-3, "angstrom": 1e-4, "inch": 25400.0}
 """OME length units that the package does not carry; they become micrometres."""
@@ -131,6 +132,6 @@ def _scale_and_shift(entries: Any, axis: int) -> tuple[float, float | None]:
             scale *= float(entry["scale"][axis])
         elif entry["type"] == "translation":
             shift = (shift or 0.0) + float(entry["translation"][axis])
-    if scale <= 0:
-        raise ValueError(f"a pixel size of {scale}")
+    if not (math.isfinite(scale) and scale > 0) or (shift is not None and not math.isfinite(shift)):
+        raise ValueError(f"a pixel size of {scale} at {shift}")
     return scale, shift

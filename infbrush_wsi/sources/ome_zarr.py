@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 
 from infbrush_wsi import formats
 from infbrush_wsi.domain import Box, Lattice, Shape
-from infbrush_wsi.errors import CorruptSourceError, SourceNotFoundError, UnsupportedSourceError
+from infbrush_wsi.errors import CorruptSourceError, SourceError, SourceNotFoundError, UnsupportedSourceError
 from infbrush_wsi.sources.array import default_names
 from infbrush_wsi.sources.base import Source
 from infbrush_wsi.sources.handles import POOL, Key
 from infbrush_wsi.sources.ome_geometry import Axes, axes_of, check_planes, levels_of_multiscale
 from infbrush_wsi.sources.options import OpenOptions, check_dtype, resolve_bands, to_uint8
+from infbrush_wsi.sources.plausible import check_chunks
 
 PROVENANCE = "infbrush_wsi"
 """Root attribute under which this package's writers say what made the pixels."""
@@ -62,13 +63,15 @@ class OmeZarrSource(Source):
             arrays = [_array(group, path, dataset) for dataset in datasets]
             shapes = [array.shape for array in arrays]
             check_planes(shapes, axes, path)
+            for array in arrays:
+                check_chunks(array, path)
             shape = Shape(shapes[0][axes.y], shapes[0][axes.x])
             base = _base(group, datasets[0], shape, options, path) or _recorded(provenance, shape, options, path)
             levels = levels_of_multiscale(multiscale, axes, shapes, base)
             names = _names(omero, axes.channels(shapes[0]))
-        except (KeyError, TypeError, IndexError, ValueError, AttributeError) as error:
-            if isinstance(error, CorruptSourceError | UnsupportedSourceError):
-                raise
+        except SourceError:
+            raise
+        except (KeyError, TypeError, IndexError, ValueError, AttributeError, OverflowError) as error:
             raise CorruptSourceError(f"the multiscales metadata of {path} are damaged: {error!r}") from error
         check_dtype(np.dtype(arrays[0].dtype), options, path)
         indexes = resolve_bands(names, options.bands, path)
@@ -120,10 +123,12 @@ def _key(path: str, dataset: str) -> Key:
 
 
 def _group(path: str) -> Any:
-    import zarr
+    from infbrush_wsi.sources.contained import open_contained
 
     try:
-        return zarr.open_group(path, mode="r")
+        return open_contained(path)
+    except CorruptSourceError:
+        raise
     except FileNotFoundError as error:
         if "://" in path:
             raise SourceNotFoundError(f"there is no Zarr group at {path}") from error
@@ -136,6 +141,8 @@ def _group(path: str) -> Any:
 def _array(group: Any, path: str, dataset: str) -> Any:
     try:
         array = group[dataset]
+    except CorruptSourceError:
+        raise
     except Exception as error:
         # As in _group.
         raise CorruptSourceError(f"{path} has no readable array {dataset!r}, which its metadata name") from error
@@ -196,7 +203,7 @@ def _recorded(provenance: Mapping[str, Any], shape: Shape, options: OpenOptions,
     formats.PROVENANCE.check(written.get("schema", 1), where=f"the record of {path}", error=UnsupportedSourceError)
     try:
         return Lattice(shape, Affine(*record["transform"]), record["unit"], record["crs"])
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise CorruptSourceError(f"{path} says in a damaged way where its pixels are: {record!r}") from error
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from functools import lru_cache
@@ -15,8 +16,9 @@ from numpy.typing import NDArray
 from infbrush_wsi._optional import require
 from infbrush_wsi.domain import XY, Box, Lattice, Shape
 from infbrush_wsi.errors import CorruptSourceError, MissingExtraError, UnsupportedSourceError
-from infbrush_wsi.sources.base import Source, levels_of
+from infbrush_wsi.sources.base import Source
 from infbrush_wsi.sources.handles import POOL, Key
+from infbrush_wsi.sources.level import levels_of
 from infbrush_wsi.sources.options import OpenOptions, resolve_bands, to_uint8
 from infbrush_wsi.sources.tiff import check_complete, microscopic, tiff_info
 
@@ -182,7 +184,7 @@ def _mpp(properties: Mapping[str, str]) -> XY | None:
         return None
     if properties.get("openslide.vendor") == "generic-tiff" and not (microscopic(x) and microscopic(y)):
         return None
-    return XY(x, y) if min(x, y) > 0 else None
+    return XY(x, y) if 0 < x < math.inf and 0 < y < math.inf else None
 
 
 def _metadata(properties: Mapping[str, str]) -> dict[str, Any]:

@@ -18,9 +18,11 @@ from infbrush_wsi.errors import (
     SourceNotFoundError,
     UnsupportedSourceError,
 )
-from infbrush_wsi.sources.base import Level, Source
+from infbrush_wsi.sources.base import Source
 from infbrush_wsi.sources.handles import POOL, Key
+from infbrush_wsi.sources.level import Level
 from infbrush_wsi.sources.options import OpenOptions, check_dtype, resolve_bands, to_uint8
+from infbrush_wsi.sources.plausible import stored_bytes
 from infbrush_wsi.sources.tiff import check_complete, tiff_info
 
 RASTER_ONLY = (".vrt", ".jp2", ".img", ".asc", ".grd", ".nc", ".hdf")
@@ -109,6 +111,12 @@ class RasterioSource(Source):
         except errors.RasterioError as error:
             raise CorruptSourceError(f"{self.path} is damaged at level {level}, {box}: {error}") from error
         return to_uint8(np.moveaxis(values, 0, -1), self.options.scale)
+
+    def _stored(self, enough: int) -> int | None:
+        """Of all files that the raster is made of: a virtual one is a few lines of text."""
+        with POOL.lend(_key(self.path, 0), lambda: _open(self.path, 0)) as raster:
+            sizes = [stored_bytes(file, enough) for file in raster.files]
+        return None if None in sizes else sum(size for size in sizes if size is not None)
 
     def _valid(self, lattice: Lattice, overview: NDArray[np.uint8]) -> NDArray[np.bool_]:
         shape = lattice.shape.as_tuple()

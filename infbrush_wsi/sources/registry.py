@@ -10,8 +10,9 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from urllib.parse import unquote, urlparse
 
-from infbrush_wsi.errors import CorruptSourceError, SourceNotFoundError, UnsupportedSourceError
+from infbrush_wsi.errors import CorruptSourceError, SourceError, SourceNotFoundError, UnsupportedSourceError
 from infbrush_wsi.sources.base import Source
+from infbrush_wsi.sources.guard import guarded
 from infbrush_wsi.sources.options import MAX_PIXELS, OpenOptions, pixel_size
 
 GROUP = "infbrush_wsi.sources"
@@ -98,11 +99,11 @@ def open_source(
     options = OpenOptions(pixel_size(mpp), None if bands is None else tuple(bands), scale, max_pixels)
     if not is_remote(path):
         _check_file(path)
-    if reader is not None:
-        return _named(reader).open(path, options)
-    for candidate in readers().values():
-        if candidate.can_open(path):
-            return candidate.open(path, options)
+    chosen = [_named(reader)] if reader is not None else readers().values()
+    for candidate in chosen:
+        if reader is not None or candidate.can_open(path):
+            with guarded(f"the reader {candidate.name} cannot open {path}"):
+                return candidate.open(path, options)
     raise _unknown(path)
 
 
@@ -126,10 +127,18 @@ def _named(name: str) -> type[Source]:
 
 def _check_file(path: str) -> None:
     file = Path(path)
-    if not file.exists():
-        raise SourceNotFoundError(f"there is nothing at {path}")
-    if file.is_file() and file.stat().st_size == 0:
-        raise CorruptSourceError(f"{path} is empty")
+    try:
+        if not file.exists():
+            raise SourceNotFoundError(f"there is nothing at {path}")
+        if file.is_file() and file.stat().st_size == 0:
+            raise CorruptSourceError(f"{path} is empty")
+    except SourceError:
+        raise
+    except (OSError, ValueError) as error:
+        # A name that no file can have, a folder that may not be looked into, a link to itself.
+        raise SourceNotFoundError(f"{path} cannot be looked at: {error}") from error
+    if not (file.is_file() or file.is_dir()):
+        raise UnsupportedSourceError(f"{path} is no file but a device or a pipe; copy it to a file")
 
 
 def _unknown(path: str) -> Exception:

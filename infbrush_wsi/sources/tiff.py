@@ -16,6 +16,8 @@ from infbrush_wsi.errors import CorruptSourceError
 MAGIC = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
 GEO_TAGS = (33550, 33922, 34264, 34735)
 BITS, SAMPLES = 258, 277
+WIDTH, HEIGHT, ROWS, PLANES, TILE_WIDTH, TILE_HEIGHT = 256, 257, 278, 284, 322, 323
+SEPARATE = 2
 STRIP_OFFSETS, STRIP_COUNTS, TILE_OFFSETS, TILE_COUNTS = 273, 279, 324, 325
 LARGEST_MICROSCOPIC_MPP = 10.0
 """Resolution tags coarser than this are print settings (72 or 300 dpi) and say nothing of the specimen."""
@@ -29,7 +31,7 @@ class TiffInfo:
         georeferenced: it carries GeoTIFF tags.
         samples: channels.
         bits: bits of the first channel.
-        complete: all its pixel data lie inside the file.
+        complete: all its pixel data lie inside the file, and there are as many pieces as its size takes.
     """
 
     georeferenced: bool
@@ -62,23 +64,38 @@ def _info(tags: Mapping[int, Any], size: int) -> TiffInfo:
     counts = tags.get(TILE_COUNTS) or tags.get(STRIP_COUNTS) or ()
     end = max((o + c for o, c in zip(offsets, counts, strict=False)), default=0)
     bits = tags.get(BITS, (1,))
+    expected = _pieces(tags)
     return TiffInfo(
         georeferenced=any(tag in tags for tag in GEO_TAGS),
         samples=int(tags.get(SAMPLES, 1)),
         bits=int(bits[0] if isinstance(bits, tuple) else bits),
-        complete=bool(offsets) and end <= size,
+        complete=bool(offsets) and end <= size and len(offsets) >= expected and len(counts) >= expected,
     )
 
 
+def _pieces(tags: Mapping[int, Any]) -> int:
+    """How many tiles or strips the declared size takes."""
+    height, width = int(tags.get(HEIGHT, 0)), int(tags.get(WIDTH, 0))
+    planes = int(tags.get(SAMPLES, 1)) if tags.get(PLANES) == SEPARATE else 1
+    if TILE_OFFSETS in tags:
+        across, down = int(tags.get(TILE_WIDTH, width)), int(tags.get(TILE_HEIGHT, height))
+    else:
+        across, down = width, int(tags.get(ROWS, height))
+    return planes * -(-width // max(1, across)) * -(-height // max(1, down))
+
+
 def check_complete(path: str) -> None:
-    """Refuse a TIFF whose pixel data reach beyond the end of the file.
+    """Refuse a TIFF whose pixel data reach beyond the end of the file, or are fewer than its size takes.
 
     Raises:
         CorruptSourceError: if it has been cut off.
     """
     info = tiff_info(path)
     if info is not None and not info.complete:
-        raise CorruptSourceError(f"{path} is truncated: its pixel data reach beyond its end; copy it again")
+        raise CorruptSourceError(
+            f"{path} is truncated or damaged: its pixel data reach beyond its end, or are of a smaller image; "
+            "copy it again"
+        )
 
 
 def microscopic(mpp: float | None) -> float | None:

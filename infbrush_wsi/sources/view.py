@@ -14,7 +14,8 @@ from infbrush_wsi.errors import RegionError
 from infbrush_wsi.sources.edges import read_filled, read_mirrored
 
 if TYPE_CHECKING:
-    from infbrush_wsi.sources.base import Level, Source
+    from infbrush_wsi.sources.base import Source
+    from infbrush_wsi.sources.level import Level
 
 Fill = Literal["reflect", "background"]
 SAME_WITHIN = 1.0
@@ -23,6 +24,8 @@ SAME_RATIO = 0.02
 the same size within two per cent: the sizes of levels are rounded, so 2 may be 1.9975."""
 KERNEL_RADIUS = 3
 """Of Lanczos' kernel, in output pixels when shrinking and input pixels when enlarging."""
+MAX_FOOTPRINT = 2**27
+"""Most level pixels that one pixel of a view may take with its margin."""
 MAX_PART = 2**24
 """Most level pixels held at once while a view is resampled."""
 
@@ -113,6 +116,11 @@ class ResampledView:
         x0, x1, left, width = _footprint(box.x0, box.x1, self._scale[0], self._shift[0])
         y0, y1, top, height = _footprint(box.y0, box.y1, self._scale[1], self._shift[1])
         index, shape = self._level.index, self._level.lattice.shape
+        if width * height > MAX_FOOTPRINT:
+            raise RegionError(
+                f"a pixel of this view of {self.source.path} is {self._scale[0]:.0f} x {self._scale[1]:.0f} pixels of "
+                f"its coarsest usable level, too many to be read at once: give the image coarser levels (overviews)"
+            )
         # Mirrored by level pixels, so that what lies beyond the edge does not depend on the window that is read.
         pixels = read_mirrored(lambda b: self.source.read_box(b, index), Box(left, top, width, height), shape)
         frame = (x0 - left, y0 - top, x1 - left, y1 - top)

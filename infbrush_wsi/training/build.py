@@ -17,6 +17,7 @@ from infbrush_wsi.errors import BandMismatchError, ConfigError, DatasetError
 from infbrush_wsi.fields.noise import NoiseField
 from infbrush_wsi.models.infbrush import InfBrushDenoiser, preset
 from infbrush_wsi.models.info import ModelInfo
+from infbrush_wsi.models.limits import check_arguments, fits_memory
 from infbrush_wsi.points.prepare import Layout
 from infbrush_wsi.points.samplers import make_sampler
 from infbrush_wsi.sources.collection import Collection, collect
@@ -165,10 +166,20 @@ def constructed(network: type[Network], arguments: dict[str, Any]) -> Network:
     Raises:
         ConfigError: if an argument is unknown or does not fit.
     """
+    where = "model.preset or model.overrides"
+    check_arguments(arguments, where)
     try:
-        return network(**arguments)
-    except (ConfigError, TypeError, ValueError, RuntimeError) as error:
-        raise ConfigError(f"model.preset or model.overrides: {error}") from error
+        with torch.device("meta"):  # nothing is allocated
+            parameters = sum(parameter.numel() for parameter in network(**arguments).parameters())
+        made = network(**arguments) if fits_memory(parameters) else None
+    except Exception as error:
+        # torch and diffusers meet sizes that do not go together with many kinds of errors.
+        raise ConfigError(f"{where}: {error}") from error
+    if made is None:
+        raise ConfigError(
+            f"{where}: a network of {parameters} parameters takes {4 * parameters >> 30} GiB; choose smaller widths"
+        )
+    return made
 
 
 def build_dataset(

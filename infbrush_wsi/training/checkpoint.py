@@ -21,6 +21,8 @@ from infbrush_wsi.formats import CHECKPOINT
 
 FOLDER = "checkpoints"
 PREFIX = "step-"
+MOMENTS = ("step", "exp_avg", "exp_avg_sq")
+"""Adam's state of a parameter."""
 
 
 @dataclass(frozen=True)
@@ -109,10 +111,16 @@ def read_state(path: Path) -> TrainingState:
         # The first ones did not say their format.
         found = record.get("format", 1)
         record = CHECKPOINT.migrated(record, found, where=f"the checkpoint {path}", error=CheckpointError)
-        return TrainingState(record["step"], record["config"], record["facts"])
+        state = TrainingState(record["step"], record["config"], record["facts"])
+        step = state.step
+        if isinstance(step, bool) or not isinstance(step, int) or not 0 <= step < 1 << 53:
+            raise ValueError(f"its step is {step!r}")
+        if not (isinstance(state.config, dict) and isinstance(state.facts, dict)):
+            raise ValueError("its configuration or its facts are no JSON objects")
+        return state
     except CheckpointError:
         raise
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise CheckpointError(f"the checkpoint {path} is damaged: {error}; delete it to use an earlier one") from error
 
 
@@ -137,7 +145,7 @@ def load_checkpoint(
             _restore(dict(network.named_parameters()), load_file(path / f"{name}.safetensors"))
             _restore_optimizer(network, own, load_file(path / f"{name}-optimizer.safetensors"))
         average.n_averaged.fill_(json.loads((path / "state.json").read_text())["ema_step"])
-    except (OSError, SafetensorError, KeyError, ValueError, RuntimeError) as error:
+    except (OSError, SafetensorError, KeyError, ValueError, TypeError, RuntimeError, OverflowError) as error:
         raise CheckpointError(f"the checkpoint {path} does not fit this model or is damaged: {error}") from error
     return state
 
@@ -149,9 +157,17 @@ def _contiguous(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 def _restore(into: dict[str, Tensor], stored: dict[str, Tensor]) -> None:
     if set(into) != set(stored):
         raise ValueError(f"parameters differ: {', '.join(sorted(set(into) ^ set(stored))[:5])} ...")
+    for name, tensor in into.items():
+        _check_like(name, tensor, stored[name])
     with torch.no_grad():
         for name, tensor in into.items():
             tensor.copy_(stored[name])
+
+
+def _check_like(name: str, tensor: Tensor, stored: Tensor) -> None:
+    """Refuse what torch would broadcast or convert without a word."""
+    if stored.shape != tensor.shape or not stored.is_floating_point():
+        raise ValueError(f"{name} is {tuple(stored.shape)} of {stored.dtype}, not {tuple(tensor.shape)}")
 
 
 def _optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
@@ -166,9 +182,13 @@ def _optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> di
 
 def _restore_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer, stored: dict[str, Tensor]) -> None:
     parameters = dict(model.named_parameters())
+    whole = {f"{name}/{key}" for name in {name.rpartition("/")[0] for name in stored} for key in MOMENTS}
+    if set(stored) != whole:
+        raise ValueError(f"the optimiser's state is not whole: {', '.join(sorted(set(stored) ^ whole)[:3])} ...")
     for name, value in stored.items():
         name, key = name.rsplit("/", 1)
         parameter = parameters[name]
         # Moments must lie in memory as their parameter does: the fused optimiser reads both in the order of memory.
+        _check_like(name, torch.empty(()) if key == "step" else parameter, value)
         moment = torch.empty_like(parameter, dtype=value.dtype).copy_(value) if key != "step" else value
         optimizer.state[parameter][key] = moment.to(parameter.device)

@@ -9,6 +9,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, ValidationError, ValidationInfo, field_validator
 
 from infbrush_wsi.errors import ConfigError
+from infbrush_wsi.training.yaml_text import plain_values
 
 
 class _Part(BaseModel):
@@ -218,9 +219,10 @@ class RunConfig(_Part):
             ConfigError: if it cannot be read or is not valid.
         """
         try:
-            values = yaml.safe_load(Path(path).read_text())
-        except (OSError, yaml.YAMLError) as error:
+            text = Path(path).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(f"cannot read the configuration {path}: {error}") from error
+        values = plain_values(text, f"the configuration {path}")
         if not isinstance(values, dict):
             raise ConfigError(f"{path} must hold a mapping with the keys data, model, optim, record")
         return cls.parse(values)

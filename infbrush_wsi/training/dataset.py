@@ -23,6 +23,7 @@ from infbrush_wsi.points.samplers import CoordinateSampler
 from infbrush_wsi.training.batch import PointValues, TrainBatch
 from infbrush_wsi.training.symmetry import in_window_frame, to_source_frame
 from infbrush_wsi.training.window_dataset import Sample, TrainingImage, WindowDataset, stratified_times
+from infbrush_wsi.training.windows import WindowPicker
 
 
 @dataclass(frozen=True)
@@ -156,8 +157,9 @@ class FunctionDataset(WindowDataset[TrainBatch]):
         return super()._condition(samples)
 
     def _sample(self, number: int) -> _Sample:
-        rng = self._rng("sample", number)
-        image, picker, ratio = self._image(rng)
+        return self._readable(number, self._sample_of)
+
+    def _sample_of(self, rng: np.random.Generator, image: TrainingImage, picker: WindowPicker, ratio: float) -> _Sample:
         box = picker.draw(rng)
         side = self.spec.window
         symmetry = int(rng.integers(8)) if self.spec.flips else 0

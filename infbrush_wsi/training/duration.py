@@ -36,7 +36,8 @@ class RunLength:
         stored = facts.get("length", {})
         self.total: int | None = optim.steps
         if optim.minutes is not None:
-            self.total = stored.get("steps") if stored.get("minutes") == optim.minutes else None
+            known = stored.get("steps") if isinstance(stored, dict) and stored.get("minutes") == optim.minutes else None
+            self.total = known if isinstance(known, int) and known > 0 else None
         self._started = time.perf_counter()
         self._warm = self._started
 

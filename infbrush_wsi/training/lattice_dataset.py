@@ -22,6 +22,7 @@ from infbrush_wsi.training.curriculum import coarsening
 from infbrush_wsi.training.dataset import SampleSpec
 from infbrush_wsi.training.symmetry import to_source_frame
 from infbrush_wsi.training.window_dataset import TrainingImage, WindowDataset, stratified_times
+from infbrush_wsi.training.windows import WindowPicker
 
 Stages = Sequence[tuple[float, int]]
 
@@ -136,8 +137,12 @@ class LatticeDataset(WindowDataset[LatticeBatch]):
         return window.clean, window.weight
 
     def _cut(self, number: int, factor: int) -> _Window:
-        rng = self._rng("sample", number)
-        image, picker, _ = self._image(rng)
+        def cut(rng: np.random.Generator, image: TrainingImage, picker: WindowPicker, ratio: float) -> _Window:
+            return self._window_of(rng, image, picker, factor)
+
+        return self._readable(number, cut)
+
+    def _window_of(self, rng: np.random.Generator, image: TrainingImage, picker: WindowPicker, factor: int) -> _Window:
         box, side = picker.draw(rng), self.spec.window
         symmetry = int(rng.integers(8)) if self.spec.flips else 0
         lattice = np.stack(np.divmod(np.arange(side**2), side), axis=1)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,7 +11,6 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast
 from torch import nn
-from torch.utils.data import DataLoader
 
 from infbrush_wsi.errors import TrainingError
 from infbrush_wsi.models.bundle import ModelBundle
@@ -20,9 +18,11 @@ from infbrush_wsi.training.average import weight_average
 from infbrush_wsi.training.checkpoint import Trained, TrainingState, checkpoints, load_checkpoint, save_checkpoint
 from infbrush_wsi.training.config import OptimConfig, RunConfig
 from infbrush_wsi.training.duration import RunLength
+from infbrush_wsi.training.loader import BatchLoader
 from infbrush_wsi.training.opponent import opposed
 from infbrush_wsi.training.record import RunRecord
 from infbrush_wsi.training.task import Assembly, Batch
+from infbrush_wsi.training.unreadable import Unreadable
 
 Report = Callable[[int, dict[str, float]], None]
 
@@ -36,6 +36,9 @@ class TrainingLoop:
         parts: what is trained, and on what.
         report: called with (step, scalars) at every logged step.
         accelerator: that the run computes with.
+
+    Attributes:
+        unreadable: images that could not be read while training.
     """
 
     def __init__(
@@ -59,6 +62,8 @@ class TrainingLoop:
         self.step = 0
         self.length = RunLength(config.optim, self.facts)
         self.stopping = False
+        paths = [image.source.path for image in getattr(self.dataset, "images", ())]
+        self.unreadable = Unreadable(out, self.facts, paths, write=self.accelerator.is_main_process)
 
     @property
     def averaged(self) -> nn.Module:
@@ -148,22 +153,16 @@ class TrainingLoop:
             if agreed:
                 self.length.fix(agreed)
 
-    def _batches(self) -> Iterator[tuple[Batch, float]]:
+    def _batches(self) -> BatchLoader:
         """Batches from the current step on, with the seconds that each was waited for."""
-        workers = self.config.data.workers
-        loader = DataLoader(
+        return BatchLoader(
             self.dataset,
-            batch_size=None,
-            sampler=_Numbers(self),
-            num_workers=workers,
-            worker_init_fn=_ignore_interrupts,
-            prefetch_factor=3 if workers else None,
+            _Numbers(self),
+            workers=self.config.data.workers,
             pin_memory=self.accelerator.device.type == "cuda",
+            unreadable=self.unreadable,
+            step=lambda: self.step,
         )
-        asked = time.perf_counter()
-        for batch in loader:
-            yield batch, time.perf_counter() - asked
-            asked = time.perf_counter()
 
     def _train_step(self, batch: Batch) -> float:
         optim = self.config.optim
@@ -252,8 +251,3 @@ class _Numbers:
         while (total := self._loop.total_steps) is None or number < total:
             yield number
             number += 1
-
-
-def _ignore_interrupts(worker: int) -> None:
-    # Ctrl-C reaches the loader's processes too; the training process alone decides when to stop.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)

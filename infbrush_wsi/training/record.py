@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,7 @@ class RunRecord:
 
         self.out = out
         path = out / METRICS
-        kept = [line for line in _lines(path) if json.loads(line)["step"] <= from_step] if from_step else []
+        kept = [line for line, row in _rows(path) if row["step"] <= from_step] if from_step else []
         path.write_text("".join(kept))
         self._file = path.open("a")
         self._board = SummaryWriter(str(out / "tensorboard"), purge_step=from_step + 1)
@@ -55,11 +56,17 @@ class RunRecord:
 
 def read_metrics(out: Path) -> list[dict[str, float]]:
     """Rows of metrics.jsonl."""
-    return [json.loads(line) for line in _lines(out / METRICS)]
+    return [row for _, row in _rows(out / METRICS)]
 
 
-def _lines(path: Path) -> list[str]:
-    """Complete lines: a killed process may leave half a line at the end."""
+def _rows(path: Path) -> list[tuple[str, dict[str, float]]]:
+    """Complete lines with what they say: a killed process may leave half a line at the end, a disk any damage."""
     if not path.is_file():
         return []
-    return [line for line in path.read_text().splitlines(keepends=True) if line.endswith("\n")]
+    found = []
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True):
+        with suppress(ValueError, RecursionError):
+            row = json.loads(line) if line.endswith("\n") else None
+            if isinstance(row, dict) and isinstance(row.get("step"), int):
+                found.append((line, row))
+    return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -9,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from infbrush_wsi.errors import DatasetError
+from infbrush_wsi.errors import CheckpointError, DatasetError
 
 SAMPLES = 48
 
@@ -44,9 +45,16 @@ def measured_once(facts: dict[str, Any], dataset: Callable[[], Valued]) -> tuple
 
     Raises:
         DatasetError: see `measure`.
+        CheckpointError: if the noted ones are damaged.
     """
     if stored := facts.get("statistics"):
-        return DataStatistics(tuple(stored["mean"]), stored["std"]), facts
+        try:
+            known = DataStatistics(tuple(float(mean) for mean in stored["mean"]), float(stored["std"]))
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            raise CheckpointError(f"the checkpoint's moments of the data are damaged: {stored!r}") from error
+        if not (all(map(math.isfinite, known.mean)) and 0 < known.std < math.inf):
+            raise CheckpointError(f"the checkpoint's moments of the data are no numbers: {stored!r}")
+        return known, facts
     found = measure(dataset())
     return found, facts | {"statistics": {"mean": list(found.mean), "std": found.std}}
 

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Protocol, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, get_worker_info
 
 from infbrush_wsi.conditioning.condition import ConditionBatch
 from infbrush_wsi.conditioning.encoders.store import EmbeddingStore
 from infbrush_wsi.diffusion.process import TRAIN_TIMESTEPS
 from infbrush_wsi.domain import Box
+from infbrush_wsi.errors import DatasetError, SourceError
 from infbrush_wsi.sources.base import Source
 from infbrush_wsi.training.windows import WindowPicker
 
 Item = TypeVar("Item", covariant=True)
+Made = TypeVar("Made")
+TOLD = 3
+"""Reasons that a message gives."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,9 @@ class Sample(Protocol):
 class WindowDataset(Dataset[Item]):
     """Draws images and windows; classes equally often, images of a class in proportion to their area.
 
+    A sample whose image cannot be read is drawn anew from the others, and the image noted. So a sample is a function of
+    the run, its number, and of what can be read.
+
     Args:
         images: training images.
         spacings: pixel sizes to draw from, finest first; empty: each source's own level 0.
@@ -63,6 +70,10 @@ class WindowDataset(Dataset[Item]):
         tissue_fraction: see `WindowPicker`.
         seed: of the run.
         embeddings: of all images; None: their classes are the conditions.
+
+    Attributes:
+        images: as given.
+        board: where a loader worker writes what it reads, see `unreadable.shared_board`; None: nowhere.
     """
 
     def __init__(
@@ -79,6 +90,10 @@ class WindowDataset(Dataset[Item]):
         self.embeddings = embeddings
         self._spacings, self._window, self._tissue_fraction, self._seed = spacings, window, tissue_fraction, seed
         self._pickers: dict[tuple[int, float], WindowPicker] = {}
+        self._known_odds: dict[frozenset[int], NDArray[np.float64]] = {}
+        self._left_out: dict[int, str] = {}
+        self._unreadable: dict[int, str] = {}
+        self.board: torch.Tensor | None = None
 
     @property
     def labelled(self) -> bool:
@@ -90,11 +105,52 @@ class WindowDataset(Dataset[Item]):
         stream = {"times": 0, "sample": 1}[purpose]
         return np.random.default_rng([self._seed, stream, number])
 
-    def _image(self, rng: np.random.Generator) -> tuple[TrainingImage, WindowPicker, float]:
-        """An image, the picker of its windows at one of the pixel sizes, and that size over the finest."""
-        chosen = int(rng.choice(len(self.images), p=self._odds))
-        picker, ratio = self._picker(rng, chosen)
-        return self.images[chosen], picker, ratio
+    def leave_out(self, images: Mapping[int, str]) -> None:
+        """Take no sample of these any more; reasons by number."""
+        self._left_out |= images
+
+    def take_unreadable(self) -> dict[int, str]:
+        """Images that could not be read since the last call: the first reason by number."""
+        found, self._unreadable = self._unreadable, {}
+        return found
+
+    def _readable(
+        self, number: int, make: Callable[[np.random.Generator, TrainingImage, WindowPicker, float], Made]
+    ) -> Made:
+        """A sample of the run, of the first image drawn for it that can be read.
+
+        Args:
+            number: of the sample.
+            make: (random numbers, image, picker of its windows at one of the pixel sizes, that size over the finest) →
+                the sample.
+
+        Raises:
+            DatasetError: if no image can be read.
+        """
+        failed = dict(self._left_out)
+        rng = self._rng("sample", number)
+        while True:
+            chosen = int(rng.choice(len(self.images), p=self._odds(frozenset(failed), self._reasons(failed))))
+            self._tell(chosen)
+            try:
+                picker, ratio = self._picker(rng, chosen)
+                return make(rng, self.images[chosen], picker, ratio)
+            except SourceError as error:
+                failed[chosen] = str(error)
+                self._unreadable.setdefault(chosen, str(error))
+            finally:
+                self._tell(-1)
+            rng = np.random.default_rng([self._seed, 1, number, len(failed)])
+
+    def _tell(self, image: int) -> None:
+        """Write down what is read now, for whoever finds this process dead."""
+        worker = get_worker_info() if self.board is not None else None
+        if self.board is not None and worker is not None:
+            self.board[worker.id, 0], self.board[worker.id, 1] = os.getpid(), image
+
+    def _reasons(self, failed: Mapping[int, str]) -> str:
+        shown = [f"{self.images[number].source.path}: {reason}" for number, reason in list(failed.items())[:TOLD]]
+        return "; ".join(shown) + (" ..." if len(failed) > TOLD else "")
 
     def _condition(self, samples: Sequence[Sample]) -> ConditionBatch:
         """The embeddings of the windows, or the classes of their images."""
@@ -114,14 +170,18 @@ class WindowDataset(Dataset[Item]):
         location, size = (box.x0 * spacing.x, box.y0 * spacing.y), (box.w * spacing.x, box.h * spacing.y)
         return self.embeddings.mean(image.key, location, size)
 
-    @cached_property
-    def _odds(self) -> NDArray[np.float64]:
+    def _odds(self, without: frozenset[int] = frozenset(), reasons: str = "") -> NDArray[np.float64]:
         """Probability of each image: classes equally, images by area (in pixels of level 0)."""
-        area = np.array([float(image.source.levels[0].lattice.shape.count) for image in self.images])
-        labels = np.array([-1 if image.label is None else image.label for image in self.images])
-        for label in np.unique(labels):
-            area[labels == label] /= area[labels == label].sum()
-        return np.asarray(area / area.sum())
+        if len(without) == len(self.images):
+            raise DatasetError(f"none of the {len(self.images)} images can be read any more: {reasons}")
+        if without not in self._known_odds:
+            area = np.array([float(image.source.levels[0].lattice.shape.count) for image in self.images])
+            area[list(without)] = 0.0
+            labels = np.array([-1 if image.label is None else image.label for image in self.images])
+            for label in np.unique(labels):
+                area[labels == label] /= area[labels == label].sum() or 1.0
+            self._known_odds[without] = np.asarray(area / area.sum())
+        return self._known_odds[without]
 
     def _picker(self, rng: np.random.Generator, chosen: int) -> tuple[WindowPicker, float]:
         spacings = self._spacings

@@ -28,6 +28,9 @@ def read_headers(files: Sequence[Path]) -> tuple[dict[Path, Any], list[Finding]]
     pydicom = require("pydicom", extra="dicom", purpose="validate DICOM")
     headers, findings = {}, []
     for file in files:
+        if not file.is_file():
+            findings.append(Finding(FILES, "error", f"{file.name} is no file but a folder, a device or a pipe"))
+            continue
         try:
             header = pydicom.dcmread(file, stop_before_pixels=True)
         except Exception as error:

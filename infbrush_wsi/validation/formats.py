@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from infbrush_wsi.errors import UnsupportedSourceError
+from infbrush_wsi.sources.guard import guarded
 from infbrush_wsi.validation import deepzoom, dicom, raster
 from infbrush_wsi.validation.finding import Validation
 from infbrush_wsi.validation.run import validate_store
@@ -40,4 +41,5 @@ def validate_image(
         if name.endswith(TILES_FOLDER) and described.is_file():
             raise UnsupportedSourceError(f"{text} holds the tiles of {described}: validate that")
         validator = validate_store
-    return validator(path, windows=windows, decode=decode, seed=seed)
+    with guarded(f"{text} cannot be validated"):
+        return validator(path, windows=windows, decode=decode, seed=seed)

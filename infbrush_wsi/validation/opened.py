@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,11 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from infbrush_wsi.domain import XY, Shape
 from infbrush_wsi.errors import CorruptSourceError, SourceNotFoundError, UnsupportedSourceError
+from infbrush_wsi.sources.plausible import check_chunks
 from infbrush_wsi.validation.finding import CAN_BE
 
 if TYPE_CHECKING:
     import zarr
 
+MOST_CHUNKS = 1 << 24
+"""Of a level; they are counted one by one."""
 FILES = ("zarr.json", ".zgroup", ".zattrs")
 
 
@@ -81,7 +85,7 @@ def open_group(path: str) -> zarr.Group:
         UnsupportedSourceError: if it is no Zarr group.
         CorruptSourceError: if its metadata cannot be read.
     """
-    import zarr
+    from infbrush_wsi.sources.contained import open_contained
 
     if "://" not in path:
         if not Path(path).exists():
@@ -89,7 +93,9 @@ def open_group(path: str) -> zarr.Group:
         if not any((Path(path) / name).is_file() for name in FILES):
             raise UnsupportedSourceError(f"{path} is no Zarr group; {CAN_BE}")
     try:
-        return zarr.open_group(path, mode="r")
+        return open_contained(path)
+    except CorruptSourceError:
+        raise
     except FileNotFoundError as error:
         raise SourceNotFoundError(f"there is no Zarr group at {path}") from error
     except Exception as error:
@@ -131,6 +137,10 @@ def _level(group: zarr.Group, dataset: Mapping[str, Any], rows: int, columns: in
     array: Any = group[path]
     if not hasattr(array, "shape"):
         raise ValueError(f"{path} is a group, not an array")
+    check_chunks(array, path)
+    blocks = math.prod(-(-side // length) for side, length in zip(array.shape, array.chunks, strict=True))
+    if blocks > MOST_CHUNKS:
+        raise ValueError(f"{path} declares the shape {array.shape} in {blocks} chunks, more than {MOST_CHUNKS}")
     parts = {part["type"]: part for part in dataset["coordinateTransformations"]}
     scale = [float(value) for value in parts["scale"]["scale"]]
     shift = [float(value) for value in parts.get("translation", {}).get("translation", [0.0] * len(scale))]

@@ -19,6 +19,8 @@ Place = tuple[int, int]
 """Column and row of a tile, as its file is named."""
 LARGEST_DESCRIPTION = 1 << 16
 """Bytes; a .dzi has some two hundred."""
+MOST_TILES = 1 << 20
+"""Of the finest level."""
 KEPT = 16
 """Tiles, decoded, of a level."""
 
@@ -67,11 +69,17 @@ def read_description(path: Path) -> Description:
         )
     except KeyError as error:
         raise CorruptSourceError(f"{path} lacks {error.args[0]}: write the image again") from error
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise CorruptSourceError(f"{path} cannot be understood: {error}") from error
     if min(shape.h, shape.w, found.side) < 1 or found.overlap < 0:
         raise CorruptSourceError(
             f"{path} speaks of {shape.w} x {shape.h} pixels in tiles of {found.side} that share {found.overlap}"
+        )
+    if not found.suffix.isalnum():
+        raise CorruptSourceError(f"{path} names the format {found.suffix!r}, which is no suffix of files")
+    if -(-shape.h // found.side) * -(-shape.w // found.side) > MOST_TILES:
+        raise CorruptSourceError(
+            f"{path} speaks of {shape.w} x {shape.h} pixels in tiles of {found.side}: more than {MOST_TILES} files"
         )
     return found
 
@@ -109,7 +117,9 @@ class TileLevel:
             OSError: if it is not there, or no picture.
         """
         wanted = self._inner(place).pad(self._image.overlap).clip(self._size).shape
-        with Image.open(self.file(place)) as picture:
+        if not (file := self.file(place)).is_file():
+            raise OSError(f"{file.name} is no file")
+        with Image.open(file) as picture:
             found = np.asarray(picture)
         if found.shape[:2] != wanted.as_tuple():
             raise ValueError(f"the tile has {found.shape[1]} x {found.shape[0]} px, not {wanted.w} x {wanted.h}")

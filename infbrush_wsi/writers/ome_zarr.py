@@ -127,7 +127,7 @@ def _write(
     if draft is None or draft.fresh:
         arrays = plan.create(store, record)
     else:
-        arrays = _reopen(plan, store)
+        arrays = _reopen(plan, store, record)
         done = keep_finished(draft.folder, arrays, grids)
     if draft is not None:
         draft.begin()
@@ -148,8 +148,9 @@ def _finish(store: Path, finish: Callable[[Path], None] | None) -> None:
         finish(store)
 
 
-def _reopen(plan: StorePlan, store: Path) -> list[Any]:
+def _reopen(plan: StorePlan, store: Path, record: dict[str, Any]) -> list[Any]:
     try:
+        plan.check_metadata(store, record)
         return plan.reopen(store)
     except Exception as error:
         # Zarr, JSON and file systems each fail in their own way on a damaged file.

@@ -72,12 +72,17 @@ def read_begun(folder: Path) -> Begun | None:
     try:
         found = json.loads((folder / NAME).read_text(encoding="utf-8"))
         WRITE.check(found.pop("schema"), where="it", error=OutputError)
-        return Begun(**found)
+        begun = Begun(**found)
+        # Its token names folders that are moved and removed.
+        parts = (begun.settings, dict), (begun.fingerprint, str), (begun.provenance, dict), (begun.token, str)
+        if not all(isinstance(part, kind) for part, kind in parts) or not begun.token.isalnum():
+            raise ValueError("its parts are not what they should be")
+        return begun
     except FileNotFoundError:
         if not journal_files(folder):
             return None
         problem = "it is not there"
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         problem = str(error)
     raise OutputError(
         f"the record '{folder / NAME}' of an unfinished write cannot be used: {problem}; overwrite to begin anew, "

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from infbrush_wsi.domain import Shape
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     import zarr
 
 Arrays = list[Any]
+DOCUMENTS = ("zarr.json", ".zgroup", ".zarray", ".zattrs")
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,20 @@ class StorePlan:
         with zarr.config.set({"array.write_empty_chunks": True}):
             return [root[self.layout.level_path(number)] for number in range(len(self.shapes))]
 
+    def check_metadata(self, folder: Path, record: dict[str, Any]) -> None:
+        """Compare the metadata of a store that `create` has made with those that it would make now.
+
+        Raises:
+            ValueError: naming the document that is another one.
+            OSError: if one cannot be read.
+        """
+        with TemporaryDirectory(prefix="infbrush-metadata-") as made:
+            self.create(Path(made), record)
+            for path in sorted(Path(made).rglob("*")):
+                name = path.relative_to(made)
+                if path.name in DOCUMENTS and _document(path) != _document(folder / name):
+                    raise ValueError(f"{name} is not what it was made as")
+
     def complete(self, folder: Path, record: dict[str, Any]) -> None:
         """Give the store the state "complete"."""
         import zarr
@@ -95,3 +112,11 @@ class StorePlan:
             attributes = {"long_name": list(self.meta.channel_names), **grid_mapping_attributes(lattice)}
         shape = (len(self.meta.channel_names), *self.shapes[number].as_tuple())
         return create_level(root, self.layout, number, shape, attributes)
+
+
+def _document(path: Path) -> Any:
+    """Metadata as they are on disk, but for the record, which tells how far the writing is."""
+    found = json.loads(path.read_text(encoding="utf-8"))
+    attributes = found if path.name == ".zattrs" else found.get("attributes", {})
+    attributes.pop(KEY, None)
+    return found

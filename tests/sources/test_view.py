@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from infbrush_wsi.domain import Box, Lattice, Shape
 from infbrush_wsi.errors import MissingMppError, RegionError
 from infbrush_wsi.sources import ArraySource, view
-from infbrush_wsi.sources.base import Source, levels_of
+from infbrush_wsi.sources.base import Source
+from infbrush_wsi.sources.level import levels_of
 from infbrush_wsi.sources.options import OpenOptions
 
 

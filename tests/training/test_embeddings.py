@@ -49,7 +49,7 @@ def test_a_sample_has_the_mean_embedding_of_its_window(config: Make, store: Embe
     # The same windows, drawn again as the samples draw them.
     for k in range(40):
         rng = found._rng("sample", k)
-        chosen = int(rng.choice(len(found.images), p=found._odds))
+        chosen = int(rng.choice(len(found.images), p=found._odds()))
         picker, _ = found._picker(rng, chosen)
         box = picker.draw(rng)
         name = found.images[chosen].name

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,8 +19,9 @@ from infbrush_wsi.conditioning.encoders.tiling import BLOCK
 from infbrush_wsi.conditioning.layout.condition import match_class
 from infbrush_wsi.conditioning.layout.grid import EmbeddingGrid, Outside
 from infbrush_wsi.domain import Box, Shape
-from infbrush_wsi.errors import ConditionError, ConfigError, RegionError
+from infbrush_wsi.errors import ConditionError, ConfigError, InfbrushError, RegionError
 from infbrush_wsi.sources.collection import Skipped
+from infbrush_wsi.sources.plausible import check_chunks
 
 SETTINGS, SLIDES, STATE, SKIPPED = "settings", "slides", "state", "skipped"
 MAX_BYTES = 1 << 31
@@ -51,6 +54,11 @@ class EmbeddingStore:
         self._partial = partial
         attributes = dict(self._root.attrs)
         self.settings = StoreSettings.from_dict(attributes.get(SETTINGS), str(path))
+        with self._guarded():
+            self._open(attributes, partial=partial)
+
+    def _open(self, attributes: dict[str, Any], *, partial: bool) -> None:
+        path = self.path
         if attributes.get(STATE) != COMPLETE and not partial:
             raise ConditionError(f"the store of embeddings '{path}' is not complete; the call that began it goes on")
         self.skipped = tuple(Skipped(**entry) for entry in attributes.get(SKIPPED, ()))
@@ -96,7 +104,7 @@ class EmbeddingStore:
         """Which cells have an embedding, bool (rows, columns); the others have no tissue."""
         key = self.slide(which).key
         if key not in self._present:
-            self._present[key] = np.asarray(self._array(key, TISSUE)[...] >= self.settings.min_tissue)
+            self._present[key] = self._read(key, TISSUE, ..., np.float64) >= self.settings.min_tissue
         return self._present[key]
 
     def grid(self, which: str, location: Pair | None = None, size: Pair | None = None) -> NDArray[np.float32]:
@@ -114,7 +122,7 @@ class EmbeddingStore:
         box = self._cells(slide, location or (0.0, 0.0), size)
         if box.shape.count * self.settings.encoder.dimension * 4 > MAX_BYTES:
             raise RegionError(f"{box.w} x {box.h} embeddings will not fit in memory; ask for smaller regions")
-        return np.asarray(self._array(slide.key, EMBEDDINGS)[box.slices], np.float32)
+        return self._read(slide.key, EMBEDDINGS, box.slices, np.float32)
 
     def layout(
         self, which: str, location: Pair | None = None, size: Pair | None = None, outside: Outside = "edge"
@@ -158,7 +166,7 @@ class EmbeddingStore:
         columns, right = _overlap(location[0], size[0], cell, slide.columns)
         if not (len(down) and len(right)):
             raise RegionError(f"the region at {location} of size {size} lies outside {slide.name}")
-        values = np.asarray(self._array(slide.key, EMBEDDINGS)[rows, columns], np.float64)
+        values = self._read(slide.key, EMBEDDINGS, (rows, columns), np.float64)
         weight = np.outer(down, right) * self.present(slide.key)[rows, columns]
         if not weight.sum() > 0:
             return None
@@ -194,27 +202,62 @@ class EmbeddingStore:
         belongs = np.searchsorted(ends, drawn, side="right")
         for number in np.unique(belongs):
             rows = np.flatnonzero(belongs == number)
-            cells = np.argwhere(self.present(slides[number].key))[drawn[rows] - ends[number] + slides[number].embedded]
-            out[rows] = _gathered(self._array(slides[number].key, EMBEDDINGS), cells)
+            array, present = self._array(slides[number].key, EMBEDDINGS), self.present(slides[number].key)
+            with self._guarded():
+                cells = np.argwhere(present)[drawn[rows] - ends[number] + slides[number].embedded]
+                out[rows] = _gathered(array, cells)
         return out
 
     @cached_property
     def _root(self) -> Any:
-        import zarr
+        from infbrush_wsi.sources.contained import open_contained
 
         try:
-            root = zarr.open_group(str(self.path), mode="r", zarr_format=3, use_consolidated=False)
-        except (OSError, ValueError, KeyError) as error:
+            root = open_contained(str(self.path), zarr_format=3, use_consolidated=False)
+        except Exception as error:
+            # Damaged JSON and unknown formats come as errors of several libraries.
             raise ConditionError(
                 f"there is no store of embeddings at '{self.path}'; make it with infbrush embed"
             ) from error
-        if KEY not in root.attrs or SLIDES not in root:
+        with self._guarded():
+            known = KEY in root.attrs and SLIDES in root
+        if not known:
             raise ConditionError(f"'{self.path}' holds no embeddings; make it with infbrush embed")
         formats.EMBEDDINGS.check(root.attrs[KEY], where=f"'{self.path}'", error=ConditionError)
         return root
 
     def _array(self, key: str, name: str) -> Any:
-        return self._root[f"{SLIDES}/{key}/{name}"]
+        """An array of a slide, of the shape that the slide has.
+
+        Raises:
+            ConditionError: if it is not there, or another one.
+        """
+        slide, wide = self._by_key[key], (self.settings.encoder.dimension,) if name == EMBEDDINGS else ()
+        with self._guarded():
+            array = self._root[f"{SLIDES}/{key}/{name}"]
+            check_chunks(array, str(self.path))
+            if array.shape != (slide.rows, slide.columns, *wide):
+                raise ValueError(f"{key}/{name} has the shape {array.shape}, not {(slide.rows, slide.columns, *wide)}")
+        return array
+
+    def _read(self, key: str, name: str, window: Any, dtype: Any) -> NDArray[Any]:
+        """Values of a window of an array of a slide."""
+        array = self._array(key, name)
+        with self._guarded():
+            return np.asarray(array[window], dtype)
+
+    @contextmanager
+    def _guarded(self) -> Iterator[None]:
+        """Damaged JSON, arrays that are not there and damaged chunks come as errors of several libraries."""
+        try:
+            yield
+        except InfbrushError:
+            raise
+        except Exception as error:
+            raise ConditionError(
+                f"the store of embeddings '{self.path}' is damaged ({type(error).__name__}: {error}); embed the images "
+                "again"
+            ) from error
 
     def _cells(self, slide: StoredSlide, location: Pair, size: Pair | None) -> Box:
         cell = self.settings.cell

@@ -13,6 +13,7 @@ from infbrush_wsi.conditioning.layout.raster import MAX_PIXELS
 from infbrush_wsi.domain import MICROMETERS_PER_UNIT, XY
 from infbrush_wsi.errors import ConditionError, SourceError
 from infbrush_wsi.sources.ome_geometry import axes_of, check_planes, levels_of_multiscale
+from infbrush_wsi.sources.plausible import check_chunks
 
 SMALL_UNITS = ("millimeter", "centimeter")
 CLASS = "class"
@@ -43,10 +44,10 @@ def open_label_zarr(path: str) -> LabelZarr:
     Raises:
         ConditionError: if there is none at the path, or it is damaged or too large.
     """
-    import zarr
+    from infbrush_wsi.sources.contained import open_contained
 
     try:
-        group = zarr.open_group(path, mode="r")
+        group = open_contained(path)
         ome: Mapping[str, Any] = group.attrs.asdict()
         ome = ome.get("ome", ome)
         if "image-label" not in ome:
@@ -55,6 +56,7 @@ def open_label_zarr(path: str) -> LabelZarr:
         arrays: list[Any] = [group[dataset["path"]] for dataset in multiscale["datasets"]]
         axes = axes_of(multiscale, path)
         check_planes([array.shape for array in arrays], axes, path)
+        check_chunks(arrays[0], path)
         values = _plane(path, arrays[0], (axes.y, axes.x))
         lattice = levels_of_multiscale(multiscale, axes, [array.shape for array in arrays], None)[0].lattice
         names = _names(ome["image-label"].get("properties") or ())

@@ -70,7 +70,10 @@ def fitted(name: str, arguments: dict[str, Any], window: int) -> dict[str, Any]:
     Raises:
         ConfigError: if a node has less than one pixel.
     """
-    if window < arguments["grid_side"]:
+    side = arguments["grid_side"]
+    if isinstance(side, bool) or not isinstance(side, int) or side < 1:
+        raise ConfigError(f"grid_side must be a positive whole number of nodes, not {str(side)[:40]!r}")
+    if window < side:
         raise ConfigError(
             f"preset {name!r} has a grid of {arguments['grid_side']} nodes a side, more than the window's {window} "
             "pixels; enlarge the window or lower grid_side"

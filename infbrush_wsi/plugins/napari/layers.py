@@ -78,9 +78,9 @@ def placement(lattice: Lattice) -> dict[str, Any]:
 
 def label_layers(store: str | os.PathLike[str]) -> list[LayerData]:
     """The label images of a store that this package has written, with the names of their classes."""
-    import zarr
+    from infbrush_wsi.sources.contained import open_contained
 
-    root: Any = zarr.open_group(str(store), mode="r")
+    root: Any = open_contained(str(store))
     if "labels" not in root:
         return []
     labels = root["labels"]

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from infbrush_wsi.domain import XY, Box, Lattice, Shape
 from infbrush_wsi.errors import CorruptSourceError, UnsupportedSourceError
 from infbrush_wsi.plugins.tiatoolbox.host import wsireader
-from infbrush_wsi.sources.base import Source, levels_of
+from infbrush_wsi.sources.base import Source
 from infbrush_wsi.sources.handles import POOL
+from infbrush_wsi.sources.level import levels_of
 from infbrush_wsi.sources.options import OpenOptions, resolve_bands, to_uint8
 
 NAMES = ("red", "green", "blue")

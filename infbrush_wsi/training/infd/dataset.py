@@ -117,8 +117,10 @@ class FieldDataset(WindowDataset[FieldBatch]):
         )
 
     def _sample(self, number: int) -> _Sample:
-        rng, spec = self._rng("sample", number), self.spec
-        image, picker, _ = self._image(rng)
+        return self._readable(number, self._sample_of)
+
+    def _sample_of(self, rng: np.random.Generator, image: TrainingImage, picker: WindowPicker, ratio: float) -> _Sample:
+        spec = self.spec
         box = picker.draw(rng)
         symmetry = int(rng.integers(8)) if spec.flips else 0
         low, high = math.log(spec.spacings[0]), math.log(spec.spacings[-1])
