@@ -1,0 +1,1 @@
+"""Families of targets of the fuzzer, one file each."""
