@@ -13,9 +13,9 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "benchmarks" / "robustness" / "fuzz.py"
 PLANTED = Path(__file__).with_name("_planted.py")
-LIGHT = ("reader", "store", "labels", "config", "page")
+LIGHT = ("store", "labels", "config", "page")
 """Families that are ready soon."""
-HEAVY = ("embeddings", "resume", "validate", "model", "plan", "checkpoint", "cli")
+HEAVY = ("reader", "embeddings", "resume", "validate", "model", "plan", "checkpoint", "cli")
 
 pytest.importorskip("openslide")
 pytest.importorskip("rasterio")
