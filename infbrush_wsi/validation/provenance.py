@@ -32,7 +32,7 @@ def check_record(record: Any) -> Iterator[Finding]:
         yield Finding(CHECK, "warning", "no record of this package: nothing says whether the image is synthetic")
         return
     try:
-        PROVENANCE.check(record.get("schema"), where="the record", error=CorruptSourceError)
+        PROVENANCE.check(record.get("schema", 1), where="the record", error=CorruptSourceError)
     except CorruptSourceError as error:
         yield Finding(CHECK, "error", str(error))
         return
