@@ -101,7 +101,7 @@ def test_a_run_learns_and_leaves_all_its_files(config: Make, tmp_path: Path) -> 
     assert bundle.info.training["steps"] == 60
     assert bundle.info.training["finished"] is True
     assert len(bundle.info.training["sources"]) == 3
-    assert RunConfig.from_yaml(out / "run.yaml") == RunConfig.parse(bundle.info.training["config"])
+    assert RunConfig.from_yaml(out / "run.yaml").without_names() == bundle.info.training["config"]
 
 
 def test_the_returned_model_is_the_saved_one_with_averaged_weights(config: Make, tmp_path: Path) -> None:
