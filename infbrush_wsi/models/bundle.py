@@ -12,6 +12,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -181,12 +182,34 @@ def _replace(directory: Path, fresh: Mapping[str, Path], record: dict[str, Any])
 
 def write_json(path: Path, values: dict[str, Any]) -> None:
     """Write JSON through a temporary file and a rename."""
+    write_text(path, json.dumps(values, indent=2, ensure_ascii=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write text through a temporary file and a rename: a full disk leaves what was there."""
     partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
     try:
-        partial.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n")
+        partial.write_text(text)
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def recover_model(directory: Path) -> None:
+    """Undo or finish what a killed process had begun to save, and remove what else it left.
+
+    Only for who alone writes there. Networks that were put aside come back if the record, which is written last, is
+    still theirs.
+    """
+    for old in directory.glob(".*.old-*"):
+        name = old.name[1:].rsplit(".old-", 1)[0]
+        with suppress(CheckpointError):  # no record, or no weights: nothing can be told, and a new model is on its way
+            record = _read_record(directory)
+            if _hash(_weights(old)) == record.get(NETWORK_HASHES, {}).get(name, record.get(WEIGHTS_HASH)):
+                shutil.rmtree(directory / name, ignore_errors=True)
+                old.replace(directory / name)
+    for left in (*directory.glob(".*.old-*"), *directory.glob(".*.partial-*")):
+        shutil.rmtree(left) if left.is_dir() else left.unlink()
 
 
 def _read_record(directory: Path) -> dict[str, Any]:

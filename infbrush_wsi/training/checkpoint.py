@@ -20,7 +20,7 @@ from infbrush_wsi.errors import CheckpointError, OutputError
 from infbrush_wsi.formats import CHECKPOINT
 
 FOLDER = "checkpoints"
-PREFIX = "step-"
+PREFIX, REPLACED = "step-", "replaced"
 MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 """Adam's state of a parameter."""
 
@@ -69,10 +69,9 @@ def save_checkpoint(
     """
     folder = out / FOLDER
     final = folder / f"{PREFIX}{state.step:07d}"
-    partial, replaced = (folder / f".{final.name}.{kind}-{os.getpid()}" for kind in ("partial", "replaced"))
+    partial, replaced = (_hidden(final, kind) for kind in ("partial", REPLACED))
     try:
-        for left in folder.glob(f".{PREFIX}*"):  # by a process that was killed
-            shutil.rmtree(left, ignore_errors=True)
+        recover_checkpoints(out)
         partial.mkdir(parents=True)
         save_file(_contiguous(dict(model.named_parameters())), partial / "model.safetensors")
         save_file(_contiguous(dict(average.module.named_parameters())), partial / "ema.safetensors")
@@ -88,16 +87,38 @@ def save_checkpoint(
         partial.replace(final)
         shutil.rmtree(replaced, ignore_errors=True)
         for old in checkpoints(out)[:-keep]:
-            shutil.rmtree(old, ignore_errors=True)
+            old.replace(_hidden(old, "removed"))  # at once: half a checkpoint would look like one
+            shutil.rmtree(_hidden(old, "removed"), ignore_errors=True)
     except (OSError, SafetensorError) as error:
         shutil.rmtree(partial, ignore_errors=True)
         raise OutputError(f"cannot write the checkpoint {final}: {error}; earlier checkpoints are kept") from error
     return final
 
 
+def recover_checkpoints(out: Path) -> None:
+    """Put in order what a killed process has left: a checkpoint that it was about to replace gets its name back."""
+    folder = out / FOLDER
+    for old in folder.glob(f".{PREFIX}*.{REPLACED}-*"):
+        final = folder / old.name[1:].split(".")[0]
+        if not final.exists():
+            old.replace(final)
+    for left in folder.glob(f".{PREFIX}*"):
+        shutil.rmtree(left, ignore_errors=True)
+
+
+def _hidden(final: Path, kind: str) -> Path:
+    return final.with_name(f".{final.name}.{kind}-{os.getpid()}")
+
+
 def checkpoints(out: Path) -> list[Path]:
     """Complete checkpoints of a run, oldest first."""
-    return sorted(p for p in (out / FOLDER).glob(f"{PREFIX}*") if (p / "state.json").is_file())
+    found = [path for path in (out / FOLDER).glob(f"{PREFIX}*") if (path / "state.json").is_file()]
+    return sorted(found, key=step_of)
+
+
+def step_of(path: Path) -> int:
+    """The step of a checkpoint, by its name; clocks have no part in the order."""
+    return int(path.name.removeprefix(PREFIX))
 
 
 def read_state(path: Path) -> TrainingState:

@@ -60,9 +60,18 @@ class LatentDataset(Dataset[LatentBatch]):
 
     def __getitem__(self, step: int) -> LatentBatch:
         """The batch of a step."""
-        rng = np.random.default_rng([self.seed, LATENT_STREAM, step])
+        rng, chosen = self._drawn(step)
         count, mine = self.batch * self.world, slice(self.rank * self.batch, (self.rank + 1) * self.batch)
-        chosen = torch.from_numpy(rng.integers(len(self.latents), size=count)[mine])
         timestep = torch.from_numpy(rng.integers(TRAIN_TIMESTEPS, size=count)[mine])
         noise = rng.standard_normal((count, self.latents.shape[1]), np.float32)[mine]
         return LatentBatch(self.latents[chosen], torch.from_numpy(noise), timestep)
+
+    def places(self, step: int) -> list[str]:
+        """Which latents a step's batch holds."""
+        return [f"encoded window {number}" for number in self._drawn(step)[1].tolist()]
+
+    def _drawn(self, step: int) -> tuple[np.random.Generator, Tensor]:
+        """Random numbers of a step, and the first of them: which latents this process takes."""
+        rng = np.random.default_rng([self.seed, LATENT_STREAM, step])
+        chosen = rng.integers(len(self.latents), size=self.batch * self.world)
+        return rng, torch.from_numpy(chosen[self.rank * self.batch : (self.rank + 1) * self.batch])

@@ -115,8 +115,7 @@ class LatticeDataset(WindowDataset[LatticeBatch]):
     def __getitem__(self, step: int) -> LatticeBatch:
         """The batch of a step."""
         batch, factor = self.spec.batch, coarsening(self.stages, step, self.steps)
-        first = (step * self.world + self.rank) * batch
-        windows = [self._cut(first + i, factor) for i in range(batch)]
+        windows = [self._cut(number, factor) for number in self._numbers(step)]
         rng, mine = self._rng("times", step), slice(self.rank * batch, (self.rank + 1) * batch)
         times = stratified_times(rng, self.world * batch)[mine]
         dropped = (rng.random(self.world * batch) < self.spec.condition_drop)[mine]

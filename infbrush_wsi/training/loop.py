@@ -12,16 +12,24 @@ from accelerate import Accelerator
 from accelerate.utils import broadcast
 from torch import nn
 
-from infbrush_wsi.errors import TrainingError
+from infbrush_wsi.errors import InfbrushError, OutputError, TrainingError
 from infbrush_wsi.models.bundle import ModelBundle
 from infbrush_wsi.training.average import weight_average
-from infbrush_wsi.training.checkpoint import Trained, TrainingState, checkpoints, load_checkpoint, save_checkpoint
+from infbrush_wsi.training.checkpoint import (
+    Trained,
+    TrainingState,
+    checkpoints,
+    load_checkpoint,
+    save_checkpoint,
+    step_of,
+)
 from infbrush_wsi.training.config import OptimConfig, RunConfig
 from infbrush_wsi.training.duration import RunLength
 from infbrush_wsi.training.loader import BatchLoader
 from infbrush_wsi.training.opponent import opposed
 from infbrush_wsi.training.record import RunRecord
 from infbrush_wsi.training.task import Assembly, Batch
+from infbrush_wsi.training.undisturbed import undisturbed
 from infbrush_wsi.training.unreadable import Unreadable
 
 Report = Callable[[int, dict[str, float]], None]
@@ -64,6 +72,9 @@ class TrainingLoop:
         self.stopping = False
         paths = [image.source.path for image in getattr(self.dataset, "images", ())]
         self.unreadable = Unreadable(out, self.facts, paths, write=self.accelerator.is_main_process)
+        self._begun = 0
+        self._whole = True  # whether weights, averages and optimisers are those of one step
+        self._together = False  # whether all processes end for the same reason
 
     @property
     def averaged(self) -> nn.Module:
@@ -96,14 +107,16 @@ class TrainingLoop:
             the saved model (None on other processes than the main one).
 
         Raises:
-            TrainingError: if the loss is not finite; the last good state has been saved.
+            TrainingError: if the loss is not finite, or batches cannot be made; the last good state has been saved.
+            SourceError: if an image cannot be read any more; likewise.
+            OutputError: if the disk is full; earlier checkpoints are kept.
         """
         record = RunRecord(self.out, self.step) if self.accelerator.is_main_process else None
-        self.length = RunLength(self.config.optim, self.facts, self.step)
+        self.length, self._begun = RunLength(self.config.optim, self.facts, self.step), self.step
         try:
             self._steps(record)
-        except (TrainingError, KeyboardInterrupt):
-            self._save(final=False)
+        except (InfbrushError, KeyboardInterrupt) as error:
+            self._keep(error)
             raise
         finally:
             if record is not None:
@@ -119,7 +132,6 @@ class TrainingLoop:
         for batch, wait in self._batches():
             waited += wait
             losses.append(self._train_step(batch))
-            self.step += 1
             self._measure()
             last = self.step == self.total_steps
             if self.step % settings.log_every == 0 or last:
@@ -174,16 +186,20 @@ class TrainingLoop:
         with self.accelerator.autocast():
             loss = self.task.losses(self.network, moved).mean()
         value = float(self.accelerator.reduce(loss.detach(), "mean"))  # of all processes, so that all stop together
-        self._require_finite("loss", value, batch)
+        self._require_finite("loss", value)
         self.accelerator.backward(loss)
         norm = self.accelerator.clip_grad_norm_(self.network.parameters(), optim.clip)
         if optim.precision != "fp16":  # there the gradient scaler leaves out such steps
-            self._require_finite("gradient's norm", float(norm), batch)
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
-        self.average.update_parameters(self.task.network)
-        if self.opponent is not None:
-            self.opponent.step(moved, self._share(), lambda loss: self._require_finite("opponent's loss", loss, batch))
+            self._require_finite("gradient's norm", float(norm))
+        with undisturbed():
+            self._whole = False
+            self.optimizer.step()
+            self.optimizer.zero_grad(set_to_none=True)
+            self.average.update_parameters(self.task.network)
+            if self.opponent is not None:
+                self.opponent.step(moved, self._share(), lambda loss: self._require_finite("opponent's loss", loss))
+            self.step += 1
+            self._whole = True
         return value
 
     def _share(self) -> float:
@@ -194,12 +210,29 @@ class TrainingLoop:
         """What checkpoints hold beside the network."""
         return {} if self.opponent is None else {"opponent": self.opponent.trained}
 
-    def _require_finite(self, what: str, value: float, batch: Batch) -> None:
+    def _require_finite(self, what: str, value: float) -> None:
+        """All processes see the same value."""
         if not math.isfinite(value):
+            self._together = True
+            places = "; ".join(map(str, self.dataset.places(self.step)))
             raise TrainingError(
-                f"the {what} is {value} at step {self.step} (images: {', '.join(sorted(set(batch.origin)))}); the "
-                f"state before this step is saved in {self.out}; lower the learning rate or look at these images"
+                f"the {what} is {value} at step {self.step}, whose batch is {places}; lower the learning rate or look "
+                "at these images"
             )
+
+    def _keep(self, error: BaseException) -> None:
+        """Save the state that an error leaves, if that is good, and add to the error where a continued run begins."""
+        if self.accelerator.is_main_process:
+            if self._whole and self.step > self._begun and not isinstance(error, OutputError):
+                try:
+                    self._write(final=False)
+                except OutputError as full:
+                    error.add_note(str(full))
+            if found := checkpoints(self.out):
+                step = step_of(found[-1])
+                error.add_note(f"The state of step {step} is saved in {self.out}: --resume goes on from there.")
+        if self._together:
+            self.accelerator.wait_for_everyone()  # one that ended now would end the one that saves
 
     def _log(self, record: RunRecord | None, scalars: dict[str, float]) -> None:
         if record is not None:
@@ -216,10 +249,12 @@ class TrainingLoop:
             record.picture(self.step, sheet)
 
     def _save(self, *, final: bool) -> None:
-        """Write a resumable checkpoint and the model directory (averaged weights)."""
+        """Write a resumable checkpoint and the model directory (averaged weights), when all processes are here."""
         self.accelerator.wait_for_everyone()
-        if not self.accelerator.is_main_process:
-            return
+        if self.accelerator.is_main_process:
+            self._write(final=final)
+
+    def _write(self, *, final: bool) -> None:
         state = TrainingState(self.step, self.config.model_dump(mode="json"), self.facts)
         network, keep = self.task.network, self.config.record.keep
         save_checkpoint(self.out, state, network, self.average, self.optimizer.optimizer, keep, self._others())

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+
+from infbrush_wsi.errors import OutputError
+from infbrush_wsi.models.bundle import write_text
 
 METRICS = "metrics.jsonl"
 PREVIEWS = "previews"
@@ -20,6 +24,9 @@ class RunRecord:
     Args:
         out: directory of the run.
         from_step: step at which the run (re)starts; later entries of an interrupted run are dropped.
+
+    Raises:
+        OutputError: if the disk is full or the directory may not be written, here and in all methods but `close`.
     """
 
     def __init__(self, out: Path, from_step: int) -> None:
@@ -28,30 +35,44 @@ class RunRecord:
         self.out = out
         path = out / METRICS
         kept = [line for line, row in _rows(path) if row["step"] <= from_step] if from_step else []
-        path.write_text("".join(kept))
-        self._file = path.open("a")
-        self._board = SummaryWriter(str(out / "tensorboard"), purge_step=from_step + 1)
+        with self._told():
+            write_text(path, "".join(kept))
+            self._file = path.open("a")
+            self._board = SummaryWriter(str(out / "tensorboard"), purge_step=from_step + 1)
 
     def scalars(self, step: int, **values: float) -> None:
         """Add one row."""
-        self._file.write(json.dumps({"step": step} | {k: round(v, 7) for k, v in values.items()}) + "\n")
-        self._file.flush()
-        for name, value in values.items():
-            self._board.add_scalar(name, value, step)
+        with self._told():
+            self._file.write(json.dumps({"step": step} | {k: round(v, 7) for k, v in values.items()}) + "\n")
+            self._file.flush()
+            for name, value in values.items():
+                self._board.add_scalar(name, value, step)
 
     def picture(self, step: int, image: NDArray[np.uint8]) -> Path:
         """Add a picture (h, w, 3) and return where the PNG is."""
         folder = self.out / PREVIEWS
-        folder.mkdir(exist_ok=True)
         path = folder / f"step-{step:07d}.png"
-        Image.fromarray(image).save(path)
-        self._board.add_image("preview", image, step, dataformats="HWC")
+        with self._told():
+            folder.mkdir(exist_ok=True)
+            Image.fromarray(image).save(path)
+            self._board.add_image("preview", image, step, dataformats="HWC")
         return path
 
     def close(self) -> None:
-        """Flush and close."""
-        self._file.close()
-        self._board.close()
+        """Flush and close; a full disk has been told by whoever wrote last."""
+        with suppress(OSError):
+            self._file.close()
+        with suppress(OSError):
+            self._board.close()
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise OutputError(
+                f"cannot write the log of the run in {self.out}: {error.strerror or error}; checkpoints are kept"
+            ) from error
 
 
 def read_metrics(out: Path) -> list[dict[str, float]]:

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
-from filelock import FileLock, Timeout
 
 from infbrush_wsi.errors import ConfigError, OutputError, OutputExistsError
-from infbrush_wsi.models.bundle import ModelBundle, write_json
+from infbrush_wsi.models.bundle import ModelBundle, recover_model, write_json, write_text
 from infbrush_wsi.training.build import TrainingData, load_data
-from infbrush_wsi.training.checkpoint import checkpoints, read_state
+from infbrush_wsi.training.checkpoint import checkpoints, read_state, recover_checkpoints
 from infbrush_wsi.training.config import RUN_FILE, RunConfig
 from infbrush_wsi.training.curriculum import check_curriculum
 from infbrush_wsi.training.determinism import deterministic
 from infbrush_wsi.training.loop import Report, TrainingLoop
 from infbrush_wsi.training.systems import system
+from infbrush_wsi.writers.lock import sole_writer
 
+LOCK = ".lock"
 MAY_CHANGE = {
     "optim.steps",
     "optim.minutes",
@@ -59,29 +61,53 @@ def train(
 
     Raises:
         OutputExistsError: if `out` holds a run and `resume` is False.
+        OutputError: if another process trains there, or the disk is full or the directory may not be written.
         ConfigError, DatasetError, SourceError, TrainingError: as their names say.
     """
     out = Path(out)
     check_curriculum(config)
-    fresh = not out.exists()
-    _prepare(config, out, resume)
     accelerator = _accelerator(config.optim.precision)
-    lock = FileLock(out / ".lock")
-    try:
-        if accelerator.is_main_process:
-            lock.acquire(timeout=0)
-    except Timeout as error:
-        raise OutputError(f"another process trains in {out}; choose another --out") from error
-    try:
+    with _claimed(out, accelerator.is_main_process):
+        _refuse_another_run(config, out, resume)
         with deterministic(config.optim.deterministic):
             loop, data = _assemble(config, out, accelerator, report, resume)
             if started is not None:
                 started(data, loop)
             return loop.run()
-    finally:
-        lock.release()
-        if fresh and not checkpoints(out) and accelerator.is_main_process:
-            shutil.rmtree(out, ignore_errors=True)  # nothing was trained, so nothing is left
+
+
+@contextmanager
+def _claimed(out: Path, main: bool) -> Iterator[None]:
+    """Let one run at a time write in `out`, and remove it if nothing was trained in it."""
+    fresh = not out.exists()
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot make the directory {out}: {error}") from error
+    if not main:
+        yield
+        return
+    with ExitStack() as held:
+        try:
+            held.enter_context(sole_writer(out, LOCK))
+        except OutputError as error:
+            if not isinstance(error.__cause__, BlockingIOError):
+                raise
+            raise OutputError(f"another process trains in {out}; choose another --out") from error
+        try:
+            _put_in_order(out)
+            yield
+        finally:
+            if fresh and not checkpoints(out):
+                shutil.rmtree(out, ignore_errors=True)  # nothing was trained, so nothing is left
+
+
+def _put_in_order(out: Path) -> None:
+    try:
+        recover_checkpoints(out)
+        recover_model(out)
+    except OSError as error:
+        raise OutputError(f"cannot put in order what a killed process left in {out}: {error}") from error
 
 
 def _accelerator(precision: str) -> Accelerator:
@@ -101,35 +127,35 @@ def _assemble(
     facts = read_state(found[-1]).facts if found else {}
     parts = make(config, data, facts, accelerator.process_index, accelerator.num_processes)
     if accelerator.is_main_process:
-        (out / RUN_FILE).write_text(config.to_yaml())
-        write_json(out / "manifest.json", data.manifest)
+        try:
+            write_text(out / RUN_FILE, config.to_yaml())
+            write_json(out / "manifest.json", data.manifest)
+        except OSError as error:
+            raise OutputError(f"cannot write into {out}: {error.strerror or error}") from error
     loop = TrainingLoop(config, out, parts, report, accelerator)
     if resume:
         loop.resume()
     return loop, data
 
 
-def _prepare(config: RunConfig, out: Path, resume: bool) -> None:
+def _refuse_another_run(config: RunConfig, out: Path, resume: bool) -> None:
     """Refuse to mix two runs in one directory."""
     found = checkpoints(out)
-    if found and not resume:
+    if not found:
+        return
+    if not resume:
         raise OutputExistsError(
             f"{out} holds a training run; continue it with resume (--resume) or choose another --out"
         )
-    if found:
-        # An older version knew fewer settings: those that are not there had what is the default now.
-        before = RunConfig.parse(read_state(found[-1]).config)
-        old, new = (_flat(each.model_dump(mode="json")) for each in (before, config))
-        changed = [k for k in new if old[k] != new[k] and k not in MAY_CHANGE and not k.startswith("record.")]
-        if changed:
-            raise ConfigError(
-                f"the run in {out} was started with other values of {', '.join(changed)}; "
-                "use the same configuration, or another --out"
-            )
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"cannot make the directory {out}: {error}") from error
+    # An older version knew fewer settings: those that are not there had what is the default now.
+    before = RunConfig.parse(read_state(found[-1]).config)
+    old, new = (_flat(each.model_dump(mode="json")) for each in (before, config))
+    changed = [k for k in new if old[k] != new[k] and k not in MAY_CHANGE and not k.startswith("record.")]
+    if changed:
+        raise ConfigError(
+            f"the run in {out} was started with other values of {', '.join(changed)}; "
+            "use the same configuration, or another --out"
+        )
 
 
 def _flat(config: dict) -> dict[str, object]:  # type: ignore[type-arg]

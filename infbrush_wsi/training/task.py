@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.utils.data import Dataset
 
 from infbrush_wsi.models.bundle import ModelBundle
 
@@ -30,6 +29,18 @@ class Batch(Protocol):
 
     def to(self, device: torch.device | str) -> Any:
         """The same on another device."""
+        ...
+
+
+class Batches(Protocol):
+    """A data set whose item k is the batch of optimiser step k of this process, a function of the run and k."""
+
+    def __getitem__(self, step: int) -> Batch:
+        """The batch of a step."""
+        ...
+
+    def places(self, step: int) -> Sequence[object]:
+        """Where the images of that batch are from, so that a message can say it."""
         ...
 
 
@@ -120,7 +131,7 @@ class Assembly:
     """
 
     task: Task
-    dataset: Dataset[Any]
+    dataset: Batches
     facts: dict[str, Any]
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch.utils.data import Dataset
 
-from infbrush_wsi.errors import DatasetError, InfbrushError, SourceError
+from infbrush_wsi.errors import InfbrushError, TrainingError
 from infbrush_wsi.models.bundle import write_json
 from infbrush_wsi.training.task import Batch
 
@@ -59,8 +59,10 @@ class Deliveries(Dataset[Delivered]):
         take = getattr(self.dataset, "take_unreadable", dict)
         try:
             return Delivered(self.dataset[step], take())
-        except (SourceError, DatasetError) as error:
+        except InfbrushError as error:
             return Delivered(None, take(), error)
+        except Exception as error:
+            return Delivered(None, take(), TrainingError(f"{type(error).__name__}: {error}"))
 
 
 class Unreadable:

@@ -43,6 +43,24 @@ class TrainingImage:
     key: str | None = None
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where a window lies.
+
+    Attributes:
+        path: of the image.
+        location: (x, y) of its top left corner in pixels of level 0.
+        size: (w, h) in these.
+    """
+
+    path: str
+    location: tuple[int, int]
+    size: tuple[int, int]
+
+    def __str__(self) -> str:
+        return f"{self.path} at {self.location}, {self.size[0]} x {self.size[1]} pixels"
+
+
 class Sample(Protocol):
     """What a condition is found from."""
 
@@ -54,6 +72,15 @@ class Sample(Protocol):
     @property
     def embedding(self) -> NDArray[np.float32] | None:
         """Of the window, if there is one."""
+        ...
+
+
+class _Drawn(Protocol):
+    """How samples are drawn, as far as it is shared."""
+
+    @property
+    def batch(self) -> int:
+        """Images per process and step."""
         ...
 
 
@@ -75,6 +102,10 @@ class WindowDataset(Dataset[Item]):
         images: as given.
         board: where a loader worker writes what it reads, see `unreadable.shared_board`; None: nowhere.
     """
+
+    spec: _Drawn
+    rank: int
+    world: int
 
     def __init__(
         self,
@@ -99,6 +130,22 @@ class WindowDataset(Dataset[Item]):
     def labelled(self) -> bool:
         """Whether the images have classes."""
         return any(image.label is not None for image in self.images)
+
+    def places(self, step: int) -> list[Place]:
+        """Where the windows of a step's batch are, in its order; an image is not read to find out whether it can be."""
+        return [self._place(number) for number in self._numbers(step)]
+
+    def _numbers(self, step: int) -> range:
+        """Samples of the run that a step of this process takes."""
+        first = (step * self.world + self.rank) * self.spec.batch
+        return range(first, first + self.spec.batch)
+
+    def _place(self, number: int) -> Place:
+        image, picker, box = self._readable(number, lambda rng, image, picker, _: (image, picker, picker.draw(rng)))
+        pixel, own = picker.view.lattice.spacing, image.source.lattice.spacing
+        x, y = pixel.x / own.x, pixel.y / own.y
+        location, size = (round(box.x0 * x), round(box.y0 * y)), (round(box.w * x), round(box.h * y))
+        return Place(str(image.source.path), location, size)
 
     def _rng(self, purpose: str, number: int) -> np.random.Generator:
         """Random numbers for the 'times' of a step or for a 'sample' of the run."""

@@ -186,7 +186,7 @@ def test_values_that_are_not_finite_end_the_run_and_keep_the_last_good_state(
 
     good = exact(config(optim__steps=4, optim__decay=0.0), tmp_path / "good")
     bad = []
-    with pytest.raises(TrainingError, match=r"at step 4 \(images: .*png"):
+    with pytest.raises(TrainingError, match=r"at step 4, whose batch is \S*png at \("):
         train(
             config(optim__decay=0.0, record__keep=1),
             tmp_path / "bad",

@@ -99,8 +99,7 @@ class FieldDataset(WindowDataset[FieldBatch]):
     def __getitem__(self, step: int) -> FieldBatch:
         """The batch of a step."""
         batch = self.spec.batch
-        first = (step * self.world + self.rank) * batch
-        samples = [self._sample(first + i) for i in range(batch)]
+        samples = [self._sample(number) for number in self._numbers(step)]
         # Times and drops are drawn for all processes together: the global batch does not depend on how it is cut.
         rng, mine = self._rng("times", step), slice(self.rank * batch, (self.rank + 1) * batch)
         times = stratified_times(rng, self.world * batch)[mine]
