@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import json
 import shutil
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar
 
-import dask.array  # noqa: F401  (all that children need is imported here, once)
 import tiny
-import torch.utils.tensorboard
-import zarr  # noqa: F401
+import torch
 from killed import End, run_killed
 
 from infbrush_wsi import InfBrushPipeline
 from infbrush_wsi.training.checkpoint import checkpoints
 from infbrush_wsi.training.run import train
-from infbrush_wsi.training.systems import system
 from infbrush_wsi.writers import partial_folder
 
 Files = dict[str, str]
@@ -65,8 +65,17 @@ class Case(ABC):
         return {path for path in found | self.expected if found.get(path) != self.expected.get(path)}
 
     def whole(self) -> tuple[Files, End]:
-        """What comes of it without a kill."""
-        end = run_killed(self.work, self.folder, None)
+        """What comes of it without a kill; what it imports on the way is imported here, for all that follow."""
+        imported = self.folder.with_suffix(".modules")
+
+        def work() -> None:
+            self.work()
+            imported.write_text("\n".join(sys.modules))
+
+        end = run_killed(work, self.folder, None)
+        for name in set(imported.read_text().split()) - set(sys.modules):
+            with suppress(Exception):  # some are not found by their name
+                importlib.import_module(name)
         files = self.files()
         self.forget()
         return files, end
@@ -100,7 +109,7 @@ class TrainingCase(Case):
         if any((self.out / "checkpoints").glob(".step-*")):
             found.add("in the writing of a checkpoint")
         if self.out.is_dir() and any(path.name.startswith(".") and path.name != ".lock" for path in self.out.iterdir()):
-            found.add("in the writing of the model")
+            found.add("in the writing of the model or a record")
         return found
 
     def files(self) -> Files:
@@ -180,8 +189,7 @@ def _variants(folder: Path, make: Callable[..., Case], names: tuple[str, ...]) -
     def case(number: int) -> Case:
         name = names[number % len(names)]
         if name not in known:
-            make(name, folder / f"whole-{number}").whole()  # fills the cache of compiled kernels
-            known[name] = make(name, folder / f"again-{number}").whole()
+            known[name] = make(name, folder / f"whole-{number}").whole()
         return make(name, folder / f"{number}", known[name])
 
     return case
@@ -190,8 +198,6 @@ def _variants(folder: Path, make: Callable[..., Case], names: tuple[str, ...]) -
 def training(folder: Path) -> Callable[[int], Case]:
     """Runs of every system, without and with a process that loads."""
     images = tiny.write_images(folder / "images")
-    for name in tiny.SYSTEMS:
-        system(name)  # imported here, not by every child
     names = tuple(f"{name}+{workers}" for workers in (0, 1) for name in tiny.SYSTEMS)
     return _variants(folder, lambda *rest: TrainingCase(images, *rest), names)
 

@@ -99,6 +99,7 @@ def campaign(make: Callable[[int], cases.Case], kills: int, rng: random.Random) 
             raise SystemExit(f"run {tally.runs} ({case.name}) ended with others: {', '.join(sorted(different)[:10])}")
         case.forget()
         tally.runs += 1
+        print(f"{tally.kills} of {kills} kills, {tally.runs} runs", file=sys.stderr)
     return {
         "kills": tally.kills, "processes": tally.starts, "runs": tally.runs, "different": 0,
         "met": dict(sorted(met.items())), "seconds_per_kill": round((time.monotonic() - started) / tally.kills, 2),

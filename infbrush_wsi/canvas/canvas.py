@@ -5,9 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import shutil
 import tempfile
-import weakref
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -24,6 +22,7 @@ from infbrush_wsi.domain import Box, Lattice, Shape
 from infbrush_wsi.errors import ConfigError, OutputError, RegionError
 from infbrush_wsi.sources.base import MAX_REGION_PIXELS
 from infbrush_wsi.sources.edges import read_filled
+from infbrush_wsi.writers.scratch import scratch_folder
 
 if TYPE_CHECKING:
     # Reading a rendered level in another process needs no torch.
@@ -348,8 +347,6 @@ def _scratch_folder(owner: Canvas, workdir: Path | None) -> Path:
     try:
         if workdir is not None:
             workdir.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix="infbrush-canvas-", dir=workdir))
+        return scratch_folder(owner, "infbrush-canvas-", workdir)
     except OSError as error:
         raise OutputError(f"cannot make a scratch folder in {workdir or tempfile.gettempdir()}: {error}") from error
-    weakref.finalize(owner, shutil.rmtree, folder, ignore_errors=True)
-    return folder

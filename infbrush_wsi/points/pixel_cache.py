@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
-import shutil
-import tempfile
 import weakref
 from collections import OrderedDict
 from contextlib import suppress
@@ -20,6 +17,7 @@ from infbrush_wsi.domain import Box
 from infbrush_wsi.errors import ConfigError, RegionError
 from infbrush_wsi.points.tile_store import TileStore
 from infbrush_wsi.sources.view import ResampledView
+from infbrush_wsi.writers.scratch import scratch_folder
 
 DEFAULT_LIMIT = 8 * 2**30
 MAPPED_TILES = 128
@@ -32,7 +30,7 @@ class PixelCache:
 
     Args:
         directory: where the tiles are kept and found again by a later run; None takes a temporary directory that
-            is removed when the process that made the cache ends.
+            is removed when the process that made the cache ends (see `writers.scratch`).
         limit_bytes: size of the directory, kept by deleting the least recently used tiles.
         tile: side of a tile in pixels of the view.
         apron: pixels of the neighbourhood on each side of a tile: real pixels, mirrored (half-sample symmetric)
@@ -57,10 +55,8 @@ class PixelCache:
         self._mapped: OrderedDict[str, NDArray[np.uint8]] = OrderedDict()
         self._names: weakref.WeakKeyDictionary[ResampledView, str] = weakref.WeakKeyDictionary()
         self._warned = False
-        made = Path(tempfile.mkdtemp(prefix="infbrush-pixels-")) if directory is None else Path(directory)
+        made = scratch_folder(self, "infbrush-pixels-") if directory is None else Path(directory)
         self._store = TileStore(made, limit_bytes)
-        if directory is None:
-            weakref.finalize(self, _remove, made, os.getpid())
 
     @property
     def directory(self) -> Path:
@@ -166,9 +162,3 @@ class PixelCache:
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Open the same directory."""
         self.__init__(*state["arguments"])  # type: ignore[misc]
-
-
-def _remove(directory: Path, owner: int) -> None:
-    # A forked worker inherits the finalizer but not the right to delete.
-    if os.getpid() == owner:
-        shutil.rmtree(directory, ignore_errors=True)

@@ -106,7 +106,9 @@ class OmeZarrSource(Source):
                 if axes.c is not None:
                     index[axes.c] = slice(None)
                 values = np.asarray(array[tuple(index)])
-        except CorruptSourceError:
+                if (values == (array.fill_value or 0)).all():
+                    _require_array(self.path, dataset)
+        except (CorruptSourceError, SourceNotFoundError):
             raise
         except Exception as error:
             # Codecs, stores and Zarr itself raise errors of many libraries for a damaged chunk.
@@ -116,6 +118,19 @@ class OmeZarrSource(Source):
         values = values.transpose([kept.index(axis) for axis in wanted])
         values = values[..., None] if axes.c is None else values[..., list(self._indexes)]
         return to_uint8(values, self.options.scale)
+
+
+def _require_array(path: str, dataset: str) -> None:
+    """Zarr takes chunks that are not there for empty ones, also where the whole store has vanished.
+
+    Raises:
+        SourceNotFoundError: if an array of a local store is gone.
+    """
+    folder = Path(path) / dataset
+    if "://" in path or Path(path).is_file():  # behind a network, or in an archive
+        return
+    if not any((folder / name).is_file() for name in ("zarr.json", ".zarray")):
+        raise SourceNotFoundError(f"there is nothing at {path} any more: it was removed or moved since it was opened")
 
 
 def _key(path: str, dataset: str) -> Key:

@@ -86,6 +86,8 @@ class FunctionDataset(WindowDataset[TrainBatch]):
         world: number of processes.
     """
 
+    spec: SampleSpec
+
     def __init__(
         self,
         images: Sequence[TrainingImage],

@@ -83,6 +83,8 @@ class LatticeDataset(WindowDataset[LatticeBatch]):
         world: number of processes.
     """
 
+    spec: SampleSpec
+
     def __init__(
         self,
         images: Sequence[TrainingImage],

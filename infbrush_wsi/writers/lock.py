@@ -26,6 +26,18 @@ def _let_go() -> None:
 os.register_at_fork(after_in_child=_let_go)
 
 
+def hold(descriptor: int) -> None:
+    """Keep a locked file open in this process, and in no child of it."""
+    _HELD.add(descriptor)
+
+
+def let_go(descriptor: int) -> None:
+    """Unlock it again; nothing happens in a child that was forked since."""
+    if descriptor in _HELD:
+        _HELD.remove(descriptor)
+        os.close(descriptor)
+
+
 @contextmanager
 def sole_writer(folder: Path, name: str = NAME) -> Iterator[None]:
     """Make `folder` if it is not there, and be its only writer; the lock ends with the process, however that ends.
@@ -48,13 +60,11 @@ def sole_writer(folder: Path, name: str = NAME) -> Iterator[None]:
             f"'{folder}' cannot be made or locked: {error.strerror or error}. Does the folder '{folder.parent}' exist, "
             f"may you write there, and does its file system know locks?"
         ) from error
-    _HELD.add(descriptor)
+    hold(descriptor)
     try:
         yield
     finally:
-        if descriptor in _HELD:  # not in a child that was forked in the block
-            _HELD.remove(descriptor)
-            os.close(descriptor)
+        let_go(descriptor)
 
 
 def _lock(folder: Path, name: str) -> int:

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from infbrush_wsi.errors import OutputError
 from infbrush_wsi.writers.sink import Progress
 
 CLUSTER_OPTIONS = ("resources", "retries", "priority", "workers", "allow_other_workers")
@@ -45,6 +46,8 @@ def _run_on_cluster(client: Any, tasks: Sequence[Any], progress: Progress) -> No
     waiting = {future.key: future for future in client.compute(list(tasks), **options)}
     try:
         for future in distributed.as_completed(waiting.values()):
+            if future.status in ("cancelled", "lost"):
+                raise OutputError("the cluster has dropped the work: its scheduler was restarted or closed")
             if future.status != "finished":
                 future.result()
             # Let go of it: what nobody waits for is not done again when the worker that did it is lost.

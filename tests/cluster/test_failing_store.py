@@ -1,4 +1,4 @@
-"""Disks that are slow or fail, and clusters that go away, while a canvas is rendered: one error, and the next call goes on."""
+"""Slow and failing disks, and clusters that go away, in a rendering: one error, and the next call goes on."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ def disturbed(monkeypatch, disturb):
     monkeypatch.setattr(LocalStore, "set", set_after)
 
 
-def test_a_store_that_fails_at_every_eighth_chunk_is_told_each_time_and_completed_in_the_end(
+def test_a_store_that_fails_now_and_then_is_told_each_time_and_completed_in_the_end(
     pipeline, killed, whole, tree, tmp_path, monkeypatch
 ):
-    count, target, failures = itertools.count(1), tmp_path / "x.ome.zarr", 0
+    count, target, told = itertools.count(1), tmp_path / "x.ome.zarr", []
 
     async def fail(key):
-        if next(count) % 8 == 0:
+        if next(count) in (6, 15):
             raise OSError(errno.EIO, "Input/output error", key)
 
     disturbed(monkeypatch, fail)
@@ -45,11 +45,10 @@ def test_a_store_that_fails_at_every_eighth_chunk_is_told_each_time_and_complete
         try:
             killed["write"](canvas, target, resume=True)
         except OutputError as error:
-            assert "Input/output error" in str(error)
-            assert "resume to go on" in str(error)
-            failures += 1
-        assert failures < 20
-    assert failures > 1
+            told.append(str(error))
+        assert len(told) <= 2
+    assert len(told) == 2
+    assert all("Input/output error" in text and "resume to go on" in text for text in told)
     assert tree(target) == tree(whole)
 
 
@@ -77,8 +76,9 @@ def test_a_cluster_that_goes_away_is_told_and_the_next_call_goes_on(pipeline, ki
 
     try:
         prepare_cluster(client, canvas)
-        with pytest.raises(OutputError, match=r"resume to go on"):
+        with pytest.raises(OutputError) as caught:
             killed["write"](canvas, target, progress=tell, resume=True)
+        assert "resume to go on" in " ".join([str(caught.value), *getattr(caught.value, "__notes__", [])])
     finally:
         client.close()
         cluster.close()
@@ -102,6 +102,6 @@ def test_plan_and_unfinished_image_of_another_model_are_refused(pipeline, killed
     with pytest.raises(KeyboardInterrupt):
         killed["write"](killed["make"](other), target, progress=stop, resume=True)
     before = sorted(partial_folder(target).rglob("*"))
-    with pytest.raises(OutputError, match="holds an unfinished write of .* of other pixels"):
+    with pytest.raises(OutputError, match=r"holds an unfinished write of .* of other pixels"):
         killed["write"](canvas, target, resume=True)
     assert sorted(partial_folder(target).rglob("*")) == before

@@ -254,3 +254,13 @@ def test_a_store_of_ours_lies_where_it_was_written(tmp_path: Path, lattice: Latt
             corner, end = level.lattice.transform @ (0.0, 0.0), level.lattice.transform @ (48 / level.downsample, 0.0)
             assert corner == pytest.approx(lattice.transform @ (0.0, 0.0))
             assert end == pytest.approx(lattice.transform @ (48.0, 0.0))
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_a_store_that_vanishes_is_told_and_not_taken_for_black(tmp_path: Path, version: str) -> None:
+    black = [np.zeros((120, 130, 3), np.uint8)]
+    with open_source(write(tmp_path / "a.zarr", black, version=version)) as source:
+        assert not source.read_box(Box(0, 0, 130, 120)).any()
+        shutil.rmtree(tmp_path / "a.zarr")
+        with pytest.raises(SourceNotFoundError, match=r"nothing at .*a\.zarr any more"):
+            source.read_box(Box(0, 0, 130, 120))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 import signal
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +27,10 @@ from infbrush_wsi.training.record import read_metrics
 from infbrush_wsi.training.run import train
 from infbrush_wsi.training.systems import system
 from tests.powers import largest_file, read_only
+from tests.training.conftest import run_values, write_images
 
 Make = Callable[..., RunConfig]
+Whole = Callable[[str], Path]
 LATTICES = {"width": 8, "multipliers": (1, 2), "embedding_width": 16}
 FAR = {"record__checkpoint_every": 4, "record__log_every": 1, "optim__steps": 12}
 
@@ -43,6 +45,21 @@ def of(config: Make) -> Make:
         return config(**FAR | changes)
 
     return make
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Whole:
+    """Directory of an uninterrupted run of a system."""
+    folder = tmp_path_factory.mktemp("whole")
+    images = write_images(folder / "images")
+
+    @cache
+    def run(name: str) -> Path:
+        changes = FAR | ({"model__system": name, "model__overrides": LATTICES} if name == "multilevel" else {})
+        train(RunConfig.parse(run_values(images, **changes)), folder / name)
+        return folder / name
+
+    return run
 
 
 def state(out: Path) -> dict[str, torch.Tensor]:
@@ -65,16 +82,15 @@ def notes(error: BaseException) -> str:
 
 @pytest.mark.parametrize("name", ["infbrush", "multilevel"])
 def test_a_full_disk_at_a_checkpoint_keeps_the_one_before_and_the_run_goes_on_from_it(
-    of: Make, tmp_path: Path, name: str
+    of: Make, whole: Whole, tmp_path: Path, name: str
 ) -> None:
-    train(of(name), tmp_path / "whole")
     message = r"cannot write the checkpoint .*step-0000008.*File too large"
     with pytest.raises(OutputError, match=message) as caught, largest_file(1 << 40):
         train(of(name), tmp_path / "run", report=lambda step, _: step == 6 and _limit(20_000))
     assert "step 4 is saved" in notes(caught.value)
     assert [path.name for path in (tmp_path / "run" / "checkpoints").iterdir()] == ["step-0000004"]
     train(of(name), tmp_path / "run", resume=True)
-    assert same(tmp_path / "run", tmp_path / "whole")
+    assert same(tmp_path / "run", whole(name))
     assert [row["step"] for row in read_metrics(tmp_path / "run")] == list(range(1, 13))
 
 
@@ -185,7 +201,7 @@ class Killed(Exception):
     """Ends a run as a kill would."""
 
 
-def test_an_interrupt_within_an_update_waits_for_its_end(of: Make, tmp_path: Path) -> None:
+def test_an_interrupt_within_an_update_waits_for_its_end(of: Make, whole: Whole, tmp_path: Path) -> None:
     def interrupt(loop: TrainingLoop) -> None:
         step = loop.optimizer.step
 
@@ -200,8 +216,7 @@ def test_an_interrupt_within_an_update_waits_for_its_end(of: Make, tmp_path: Pat
         train(of(), tmp_path / "run", started=lambda _, loop: interrupt(loop))
     assert step_of(checkpoints(tmp_path / "run")[-1]) == 6
     train(of(), tmp_path / "run", resume=True)
-    train(of(), tmp_path / "whole")
-    assert same(tmp_path / "run", tmp_path / "whole")
+    assert same(tmp_path / "run", whole("infbrush"))
 
 
 def test_an_update_that_fails_half_way_is_not_saved(of: Make, tmp_path: Path) -> None:
@@ -219,8 +234,9 @@ def test_an_update_that_fails_half_way_is_not_saved(of: Make, tmp_path: Path) ->
     assert [step_of(path) for path in checkpoints(tmp_path / "run")] == [4]
 
 
-def test_a_clock_that_jumps_back_changes_nothing(of: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    train(of(), tmp_path / "whole")
+def test_a_clock_that_jumps_back_changes_nothing(
+    of: Make, whole: Whole, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     true, hours = time.time, [0.0]
 
     def jumping() -> float:
@@ -231,10 +247,11 @@ def test_a_clock_that_jumps_back_changes_nothing(of: Make, tmp_path: Path, monke
         patch.setattr(time, "time", jumping)
         train(of(), tmp_path / "run", report=_kill_at_6)
     assert hours[0] < -5  # TensorBoard asks for the time of day
+    assert (tmp_path / "run" / ".lock").is_file()  # left behind, and in nobody's way
     with monkeypatch.context() as patch:
         patch.setattr(time, "time", jumping)
         train(of(), tmp_path / "run", resume=True)
-    assert same(tmp_path / "run", tmp_path / "whole")
+    assert same(tmp_path / "run", whole("infbrush"))
     assert [step_of(path) for path in checkpoints(tmp_path / "run")] == [8, 12]
     rows = read_metrics(tmp_path / "run")
     assert [row["step"] for row in rows] == list(range(1, 13))
@@ -244,12 +261,3 @@ def test_a_clock_that_jumps_back_changes_nothing(of: Make, tmp_path: Path, monke
 def _kill_at_6(step: int, _: object) -> None:
     if step == 6:
         raise Killed
-
-
-def test_a_directory_is_free_again_when_a_run_has_failed(of: Make, tmp_path: Path) -> None:
-    """The lock of a run that ended, however it did, holds up nobody; nor does the file that it leaves."""
-    with suppress(Killed):
-        train(of(), tmp_path / "run", report=_kill_at_6)
-    assert (tmp_path / "run" / ".lock").is_file()
-    train(of(), tmp_path / "run", resume=True)
-    assert json.loads((tmp_path / "run" / "infbrush.json").read_text())["training"]["finished"]

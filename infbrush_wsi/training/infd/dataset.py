@@ -73,6 +73,8 @@ class FieldDataset(WindowDataset[FieldBatch]):
         world: number of processes.
     """
 
+    spec: FieldSampleSpec
+
     def __init__(
         self,
         images: Sequence[TrainingImage],
