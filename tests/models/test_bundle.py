@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ import torch
 
 from infbrush_wsi.domain import Shape
 from infbrush_wsi.errors import CheckpointError, OutputError
-from infbrush_wsi.models.bundle import ModelBundle, write_json
+from infbrush_wsi.models.bundle import ModelBundle, recover_model, write_json
 from infbrush_wsi.models.infbrush import InfBrushDenoiser
 from infbrush_wsi.models.info import ModelInfo
 
@@ -179,3 +181,35 @@ def test_loaded_convolutions_lie_in_memory_as_fresh_ones(tmp_path: Path) -> None
         weights = [p for p in net.uno.parameters() if p.dim() == 4]
         assert weights
         assert all(w.is_contiguous(memory_format=torch.channels_last) for w in weights)
+
+
+@pytest.mark.parametrize("at", [1, 2, 3, 4])
+def test_a_save_that_is_killed_leaves_the_old_model_or_the_new_one(make: Any, tmp_path: Path, at: int) -> None:
+    """Killed before the old weights go, the new ones come, the record comes, and after it."""
+    old, new = make.small(), make.small()
+    with torch.no_grad():
+        for parameter in new.parameters():
+            parameter.add_(1.0)
+    ModelBundle.save(tmp_path, {"denoiser": old}, INFO)
+    process = os.fork()
+    if not process:
+        moves, move, remove = iter(range(1, 5)), Path.replace, shutil.rmtree
+
+        def killed(path: Path, target: Path) -> Any:
+            if next(moves) == at:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return move(path, target)
+
+        def stopped(path: Path, **options: Any) -> None:
+            if ".old-" in path.name and path.is_dir():
+                os.kill(os.getpid(), signal.SIGKILL)
+            remove(path, **options)
+
+        Path.replace, shutil.rmtree = killed, stopped  # type: ignore[method-assign, assignment]
+        ModelBundle.save(tmp_path, {"denoiser": new}, INFO)
+        os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == -signal.SIGKILL
+    recover_model(tmp_path)
+    expected = dict((new if at == 4 else old).named_parameters())
+    assert all(torch.equal(value, expected[name]) for name, value in load(tmp_path).denoiser.named_parameters())
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["denoiser", "infbrush.json"]

@@ -14,7 +14,14 @@ from torch.optim.swa_utils import AveragedModel
 from infbrush_wsi.errors import CheckpointError, OutputError
 from infbrush_wsi.training import checkpoint as module
 from infbrush_wsi.training.average import weight_average
-from infbrush_wsi.training.checkpoint import TrainingState, checkpoints, load_checkpoint, read_state, save_checkpoint
+from infbrush_wsi.training.checkpoint import (
+    TrainingState,
+    checkpoints,
+    load_checkpoint,
+    read_state,
+    recover_checkpoints,
+    save_checkpoint,
+)
 
 Parts = tuple[nn.Module, AveragedModel, torch.optim.Optimizer]
 
@@ -133,3 +140,25 @@ def test_missing_files_are_told(tmp_path: Path, name: str) -> None:
     (path / name).unlink()
     with pytest.raises(CheckpointError, match=name.split(".")[0]):
         load_checkpoint(path, *parts(0))
+
+
+def test_a_checkpoint_that_a_killed_process_was_about_to_replace_comes_back(tmp_path: Path) -> None:
+    run = parts(0, 1)
+    path = save_checkpoint(tmp_path, state(1), *run, keep=1)
+    path.replace(path.with_name(".step-0000001.replaced-77"))
+    assert checkpoints(tmp_path) == []
+    recover_checkpoints(tmp_path)
+    found = parts(2)
+    load_checkpoint(checkpoints(tmp_path)[-1], *found)
+    assert_same(found, run)
+    shutil.copytree(path, path.with_name(".step-0000001.replaced-78"))
+    shutil.copytree(path, path.with_name(".step-0000002.removed-78"))
+    recover_checkpoints(tmp_path)
+    assert [p.name for p in (tmp_path / "checkpoints").iterdir()] == ["step-0000001"]
+
+
+def test_checkpoints_are_in_the_order_of_their_steps(tmp_path: Path) -> None:
+    run = parts(0, 1)
+    for step in (10_000_000, 9_999_999):
+        save_checkpoint(tmp_path, state(step), *run, keep=2)
+    assert [p.name for p in checkpoints(tmp_path)] == ["step-9999999", "step-10000000"]
