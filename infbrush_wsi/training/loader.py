@@ -8,13 +8,12 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
 
 import torch
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
 from infbrush_wsi.errors import TrainingError
-from infbrush_wsi.training.task import Batch
+from infbrush_wsi.training.task import Batch, Batches
 from infbrush_wsi.training.unreadable import Delivered, Deliveries, Unreadable, shared_board
 from infbrush_wsi.training.window_dataset import WindowDataset
 
@@ -42,7 +41,7 @@ class BatchLoader:
 
     def __init__(
         self,
-        dataset: Dataset[Any],
+        dataset: Batches,
         numbers: Iterable[int],
         *,
         workers: int,

@@ -14,7 +14,7 @@ from torch.utils.data import Dataset
 
 from infbrush_wsi.errors import InfbrushError, TrainingError
 from infbrush_wsi.models.bundle import write_json
-from infbrush_wsi.training.task import Batch
+from infbrush_wsi.training.task import Batch, Batches
 
 MANIFEST = "manifest.json"
 KEY = "unreadable_in_training"
@@ -51,7 +51,7 @@ class Deliveries(Dataset[Delivered]):
         dataset: item k is the batch of step k.
     """
 
-    def __init__(self, dataset: Dataset[Any]) -> None:
+    def __init__(self, dataset: Batches) -> None:
         self.dataset = dataset
 
     def __getitem__(self, step: int) -> Delivered:
