@@ -122,6 +122,23 @@ def run_apart(script: str, *arguments: object) -> dict[str, Any]:
     return found
 
 
+def run_once(known: Path, script: str | Path, *arguments: object) -> dict[str, Any]:
+    """`run_apart` on one thread, or what it found in an earlier call.
+
+    Args:
+        known: file of what it found, so that a stopped call goes on.
+        script: path; it prints one line of JSON last.
+        *arguments: of its command line.
+    """
+    if not known.exists():
+        command = [sys.executable, str(script), *map(str, arguments)]
+        alone = os.environ | dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
+        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=alone)
+        known.write_text(done.stdout.splitlines()[-1])
+    found: dict[str, Any] = json.loads(known.read_text())
+    return found
+
+
 def machine() -> dict[str, Any]:
     """What the numbers depend on besides the code."""
     import numba

@@ -14,9 +14,6 @@ the JSON.
 from __future__ import annotations
 
 import itertools
-import json
-import os
-import subprocess
 import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
@@ -99,20 +96,15 @@ def _run(job: Job, minutes: float, images: int, work: Path) -> dict[str, Any]:
     """One job in a process of its own, or what it found in an earlier call."""
     kind, arm, seed, variant = job
     known = work / f"{kind}_{arm}_{seed}_{variant}_{minutes:g}_{images}.json"
-    if not known.exists():
-        options = {
-            "--kind": kind,
-            "--arm": arm,
-            "--seed": seed,
-            "--minutes": minutes,
-            "--images": images,
-            "--work": work,
-        } | ({"--variant": variant} if variant else {})
-        command = [sys.executable, str(JOB), *(str(part) for pair in options.items() for part in pair)]
-        alone = os.environ | dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
-        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=alone)
-        known.write_text(done.stdout.splitlines()[-1])
-    found: dict[str, Any] = json.loads(known.read_text())
+    options = {
+        "--kind": kind,
+        "--arm": arm,
+        "--seed": seed,
+        "--minutes": minutes,
+        "--images": images,
+        "--work": work,
+    } | ({"--variant": variant} if variant else {})
+    found = harness.run_once(known, JOB, *(part for pair in options.items() for part in pair))
     crop, whole = (found["metrics"][f"{rule}_frechet"]["value"] for rule in ("crop", "whole"))
     print(
         f"{kind} {arm} {seed} {variant}: {found.get('steps', '-')} steps, crop {crop:.2f}, whole {whole:.2f}",

@@ -11,18 +11,21 @@ import argparse
 import json
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import arms
+import distances
+import equal_time
 import harness
 
 harness.like_the_command_line()
 
-WARM_UP, TIMED = 8, 24
-METRICS = ("frechet", "kernel", "precision", "recall")
+RULES = {"crop": (64, 4), "whole": (40, 1)}
+"""Distances of crops (texture, colour), and of whole windows made small (layout)."""
 
 
 def run_config(kind_folder: Path, arm: str, seed: int, steps: int) -> Any:
@@ -32,29 +35,14 @@ def run_config(kind_folder: Path, arm: str, seed: int, steps: int) -> Any:
     values = arms.settings_of(arm)
     values["data"] |= {"sources": [str(kind_folder / "train")]}
     values["optim"] |= {"steps": steps, "seed": seed}
-    values["record"] |= {"log_every": WARM_UP}
+    values["record"] |= {"log_every": equal_time.WARM_UP}
     return RunConfig.parse(values)
-
-
-def seconds_per_step(kind_folder: Path, arm: str, scratch: Path) -> float:
-    """Processor seconds of one training step, batch included, measured in a short run."""
-    from infbrush_wsi.training.run import train
-
-    clock: dict[int, float] = {}
-    config = run_config(kind_folder, arm, 0, WARM_UP + TIMED)
-    train(config, scratch, report=lambda step, _: clock.update({step: time.process_time()}))
-    return (clock[WARM_UP + TIMED] - clock[WARM_UP]) / TIMED
 
 
 def train_arm(kind_folder: Path, arm: str, seed: int, minutes: float, out: Path) -> dict[str, Any]:
     """Train for about `minutes` of processor time; what it took."""
-    from infbrush_wsi.training.run import train
-
-    pace = seconds_per_step(kind_folder, arm, out.with_name(out.name + "_pace"))
-    steps = max(1, round(60 * minutes / pace))
-    before = time.process_time()
-    train(run_config(kind_folder, arm, seed, steps), out)
-    return {"steps": steps, "train_cpu_s": time.process_time() - before}
+    config = partial(run_config, kind_folder, arm, seed)
+    return equal_time.train_for(config, minutes, out)
 
 
 def generate(
@@ -81,16 +69,6 @@ def generate(
     return {"sample_cpu_s": (time.process_time() - before) / count}
 
 
-def compare(held_out: Path, generated: Path, stain: bool) -> dict[str, Any]:
-    """Distances of crops (texture, colour) and of whole images made small (layout), with intervals."""
-    from infbrush_wsi.metrics import CropRule, evaluate
-    from infbrush_wsi.sources import collect
-
-    rules = (CropRule("crop", size=64, per_image=4), CropRule("whole", size=40))
-    found = evaluate(collect([held_out]), collect([generated]), rules=rules, stain=stain)
-    return {r.name: {"value": r.value, "low": r.low, "high": r.high} for r in found.results}
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kind", required=True)
@@ -103,7 +81,9 @@ def main() -> None:
     options = parser.parse_args()
     data = options.work / options.kind
     if options.arm == "floor":
-        found: dict[str, Any] = {"metrics": compare(data / "held_out", data / "seen", options.kind == "hne")}
+        found: dict[str, Any] = {
+            "metrics": distances.between(data / "held_out", data / "seen", RULES, stain=options.kind == "hne")
+        }
     else:
         out = options.work / f"{options.kind}_{options.arm}_{options.seed}"
         sampler, images = arms.sampler_of(options.arm), out.with_name(out.name + "_images")
@@ -114,7 +94,7 @@ def main() -> None:
             found = train_arm(data, options.arm, options.seed, options.minutes, out)
         last = options.variant == "last"
         found |= generate(out, data / "held_out", options.images, sampler, images, last=last)
-        found["metrics"] = compare(data / "held_out", images, options.kind == "hne")
+        found["metrics"] = distances.between(data / "held_out", images, RULES, stain=options.kind == "hne")
     print(json.dumps({"kind": options.kind, "arm": options.arm, "seed": options.seed} | found))
 
 

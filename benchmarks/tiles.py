@@ -1,4 +1,4 @@
-"""Real tiles for the fidelity benchmark, cut once into training tiles and windows that training never sees."""
+"""Real tiles for comparisons of models, cut once into training tiles and windows that training never sees."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ SETS = ("hne", "aerial")
 Tile = tuple[str, NDArray[np.uint8]]
 
 
-def prepare(kind: str, folder: Path) -> None:
-    """Write ``train/CLASS/*.png``, and windows of 128² as ``held_out/CLASS/`` and, of training tiles, ``seen/CLASS/``.
+def prepare(kind: str, folder: Path, window: int = WINDOW) -> None:
+    """Write ``train/CLASS/*.png``, and windows as ``held_out/CLASS/`` and, of training tiles, ``seen/CLASS/``.
 
     Args:
         kind: 'hne': BreakHis, 200x, eight classes, a quarter of each class's tiles held out; patients are on both
@@ -30,6 +30,7 @@ def prepare(kind: str, folder: Path) -> None:
             'aerial': three rasters of 0.1 to 0.25 m cut into tiles, a class each, the last quarter of the columns held
             out.
         folder: created; left alone if it is complete.
+        window: side of the windows in pixels, at most 128.
     """
     done = folder / "complete"
     if done.exists():
@@ -41,9 +42,9 @@ def prepare(kind: str, folder: Path) -> None:
             _save(pixels, folder / "train" / label / f"{number:05d}.png")
         rng = np.random.default_rng([7, number])
         for k in range(PER_TILE):
-            y, x = (int(rng.integers(side - WINDOW + 1)) for side in pixels.shape[:2])
-            window = pixels[y : y + WINDOW, x : x + WINDOW]
-            _save(window, folder / ("seen" if part == "train" else "held_out") / label / f"{number:05d}_{k}.png")
+            y, x = (int(rng.integers(side - window + 1)) for side in pixels.shape[:2])
+            cut = pixels[y : y + window, x : x + window]
+            _save(cut, folder / ("seen" if part == "train" else "held_out") / label / f"{number:05d}_{k}.png")
     done.touch()
 
 
