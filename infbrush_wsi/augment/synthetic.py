@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from copy import copy
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,9 +17,7 @@ from torch.utils.data import Dataset
 from infbrush_wsi.augment.picture_cache import PictureCache
 from infbrush_wsi.augment.synthesis import Synthesis
 from infbrush_wsi.errors import ConditionError, ConfigError
-
-if TYPE_CHECKING:
-    from infbrush_wsi.pipelines.infbrush import InfBrushPipeline
+from infbrush_wsi.pipelines.settings import taken
 
 UNLABELLED = "synthetic"
 """The class of images of a model that has none."""
@@ -53,7 +51,7 @@ class SyntheticDataset(Dataset[tuple[Any, int]]):
     transforms, and has the attributes ``classes``, ``class_to_idx`` and ``targets`` of torchvision's data sets.
 
     Args:
-        pipeline: a model.
+        pipeline: a model of any system.
         per_class: images of each class.
         classes: some of the model's; None: all. A model without classes has the one class 'synthetic'.
         synthesis: size, pixel size, sampler.
@@ -70,7 +68,7 @@ class SyntheticDataset(Dataset[tuple[Any, int]]):
 
     def __init__(
         self,
-        pipeline: InfBrushPipeline,
+        pipeline: Any,
         per_class: int,
         *,
         classes: Sequence[str] | None = None,
@@ -150,7 +148,7 @@ class SyntheticDataset(Dataset[tuple[Any, int]]):
 
     def _canvas(self, entry: Entry) -> Any:
         condition = entry.label if self.pipeline.classes else None
-        return self.pipeline(condition, seed=entry.seed, **self.synthesis.call())
+        return self.pipeline(condition, seed=entry.seed, **taken(self.pipeline, self.synthesis.call()))
 
 
 def _chosen(known: Sequence[str], wanted: Sequence[str] | None) -> tuple[str, ...]:

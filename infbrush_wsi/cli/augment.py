@@ -88,10 +88,10 @@ def augment(
     with messages().status("importing torch"):
         from infbrush_wsi.augment import Synthesis, SyntheticDataset
         from infbrush_wsi.augment.folder import DROPPED
-        from infbrush_wsi.pipelines.infbrush import InfBrushPipeline
+        from infbrush_wsi.pipelines.registry import open_pipeline
     synthesis = Synthesis(o.size(size), seed, mpp, resolution, steps, guidance, sampler, precision)
     names = None if classes is None else [name.strip() for name in classes.split(",")]
-    pipeline = InfBrushPipeline.from_pretrained(model)
+    pipeline = open_pipeline(model)
     dataset = SyntheticDataset(pipeline, per_class, classes=names, synthesis=synthesis)
     filters: list[Select] = []
     if training is not None and held_out is not None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from inspect import Parameter, signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
@@ -36,9 +35,6 @@ EPILOG = examples(
     "--like-order shift",
     "infbrush generate model --out out.ome.zarr --size 16384 --scheduler tcp://10.0.0.1:8786",
 )
-
-OF_INFBRUSH = {"precision": "float32", "engine": "lazy", "frame": None, "coarse": True}
-"""Settings that only ∞-Brush has, as they are when nobody gives them."""
 
 
 def generate(
@@ -155,15 +151,16 @@ class _Call:
 
     def _canvas(self, pipe: Any) -> Canvas:
         from infbrush_wsi.canvas.lazy import CacheLimits
+        from infbrush_wsi.pipelines.settings import settings_of, taken
 
         check_mpp(self.given["mpp"], pipe.info)
         condition = self.conditioning(pipe)
         if condition is None:
             self.sampling["guidance_scale"] = 1.0  # there is nothing to guide to, and it would only cost
-        taken = _taken(pipe, self.sampling)
-        if "limits" in _settings(pipe):
-            taken["limits"] = CacheLimits(memory=round(self.given["memory_gib"] * 2**30))
-        canvas: Canvas = pipe(condition, **taken)
+        settings = taken(pipe, self.sampling)
+        if "limits" in settings_of(pipe):
+            settings["limits"] = CacheLimits(memory=round(self.given["memory_gib"] * 2**30))
+        canvas: Canvas = pipe(condition, **settings)
         if canvas.layout is not None:
             spacing, shape = canvas.lattice.spacing, canvas.spec.shape
             warn_of_miss(canvas.layout, (shape.w * spacing.x, shape.h * spacing.y))
@@ -187,28 +184,6 @@ class _Call:
                 "coarse": not given["no_coarse"],
             }
         )
-
-
-def _settings(pipe: Any) -> set[str]:
-    """Names of the arguments of a system's pipeline."""
-    from infbrush_wsi.pipelines.base import DEFAULTS
-
-    arguments = signature(type(pipe).__call__).parameters
-    more = any(argument.kind is Parameter.VAR_KEYWORD for argument in arguments.values())
-    return {*arguments, *(DEFAULTS if more else ())}
-
-
-def _taken(pipe: Any, sampling: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings that a system's pipeline has.
-
-    Raises:
-        ConfigError: if another one was given.
-    """
-    known = _settings(pipe)
-    given = [name for name, value in sampling.items() if name not in known and value != OF_INFBRUSH.get(name)]
-    if given:
-        raise ConfigError(f"a model of {pipe.info.system} has no setting {', '.join(given)}; leave it out")
-    return {name: value for name, value in sampling.items() if name in known and not (name == "tile" and value is None)}
 
 
 def write_thumbnail(canvas: Canvas, path: Path, side: int = 512) -> None:

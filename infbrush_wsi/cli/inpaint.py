@@ -43,6 +43,8 @@ def inpaint(
     bands: o.Bands = None,
     condition: o.Condition = None,
     embedding: o.Embedding = None,
+    reference: o.Reference = None,
+    reference_region: o.ReferenceRegion = None,
     seed: o.Seed = 0,
     steps: o.Steps = 20,
     rounds: Rounds = 3,
@@ -69,9 +71,10 @@ def inpaint(
     }  # fmt: skip
     with o.source_of(slide, given) as source:
         with messages().status("importing torch"):
-            from infbrush_wsi.pipelines.infbrush import InfBrushPipeline
             from infbrush_wsi.pipelines.inpaint import inpaint as fill
-        pipe = InfBrushPipeline.from_pretrained(model)
+            from infbrush_wsi.pipelines.reconstruction import open_denoiser
+        pipe = open_denoiser(model)
+        arguments = o.with_reference(arguments, given, pipe)
         with counting("filling") as progress:
             found = fill(pipe, source, progress=progress, **arguments)
         facts = o.write_result(found, f"inpainted, seed {seed}", out, kind, given)

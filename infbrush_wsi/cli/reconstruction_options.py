@@ -10,6 +10,7 @@ import typer
 
 from infbrush_wsi.cli.options import band_numbers
 from infbrush_wsi.cli.outputs import check_output
+from infbrush_wsi.cli.reference import Reference as References
 from infbrush_wsi.cli.writing import Output, suffix_of, write_as
 from infbrush_wsi.errors import ConfigError
 
@@ -47,6 +48,16 @@ Embedding = Annotated[
     Path | None,
     typer.Option(help="Instead of --condition: embedding (D,) or (M, D) in a .npy file.", rich_help_panel=SAMPLING),
 ]
+Reference = Annotated[
+    Path | None,
+    typer.Option(help="Instead of --condition: image whose latent is taken, for infdiff models.",
+                 rich_help_panel=SAMPLING),
+]  # fmt: skip
+ReferenceRegion = Annotated[
+    str | None,
+    typer.Option(help="x,y,width,height of a region of it in its level-0 pixels.", show_default="all of it",
+                 rich_help_panel=SAMPLING),
+]  # fmt: skip
 Seed = Annotated[int, typer.Option(help="Of the noise field.", rich_help_panel=SAMPLING)]
 Steps = Annotated[int, typer.Option(help="Network evaluations.", rich_help_panel=SAMPLING)]
 Strength = Annotated[
@@ -100,13 +111,16 @@ def sampling(given: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments that `inpaint` and `upscale` share.
 
     Raises:
-        ConfigError: if both a class and an embedding are given.
+        ConfigError: if more than one of a class, an embedding and a reference is given.
         ConditionError: if an embedding cannot be read.
     """
     from infbrush_wsi.cli.likeness import embedding_from_file
 
-    if given["condition"] is not None and given["embedding"] is not None:
-        raise ConfigError("give --condition (a class) or --embedding, not both")
+    chosen = [f"--{name}" for name in ("condition", "embedding", "reference") if given[name] is not None]
+    if len(chosen) > 1:
+        raise ConfigError(f"give {' or '.join(chosen)}, not both")
+    if given["reference_region"] is not None and given["reference"] is None:
+        raise ConfigError("--reference-region says how --reference IMAGE is read; give that too")
     condition = given["condition"] if given["embedding"] is None else embedding_from_file(given["embedding"])
     same = ("level", "seed", "strength", "weight", "start")
     return {name: given[name] for name in same} | {
@@ -116,6 +130,18 @@ def sampling(given: Mapping[str, Any]) -> dict[str, Any]:
         "guidance_scale": 1.0 if condition is None else given["guidance"],
         "scheduler": given["sampler"],
     }
+
+
+def with_reference(arguments: dict[str, Any], given: Mapping[str, Any], pipe: Any) -> dict[str, Any]:
+    """The arguments with the latent of the reference, if one is given, as the condition.
+
+    Raises:
+        ConfigError, ConditionError, SourceError: see `cli.reference.Reference`.
+    """
+    if given["reference"] is None:
+        return arguments
+    latent = References(given["reference"], given["reference_region"]).latent(pipe)
+    return arguments | {"condition": latent, "guidance_scale": given["guidance"]}
 
 
 def write_result(found: ReconstructedImage, title: str, out: Path, kind: str, given: Mapping[str, Any]) -> str:

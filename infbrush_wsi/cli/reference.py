@@ -1,4 +1,4 @@
-"""`infbrush generate --reference`: the latent of a real image or of a region of it."""
+"""`--reference` of a command: the latent of a real image or of a region of it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 from infbrush_wsi.errors import ConditionError, ConfigError
 
 NUMBERS = 4
+SYSTEM = "infdiff"
 
 
 @dataclass(frozen=True)
@@ -44,9 +45,9 @@ class Reference:
         Raises:
             ConditionError: if the model is of another system.
         """
-        if not hasattr(pipe, "encode"):
+        if pipe.info.system != SYSTEM:
             raise ConditionError(
-                f"a model of the system {pipe.info.system} encodes no images; --reference is for infdiff"
+                f"a model of the system {pipe.info.system} takes no latent of an image; --reference is for {SYSTEM}"
             )
         if self._box is None:
             return pipe.encode(self.path)

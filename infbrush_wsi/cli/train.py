@@ -86,10 +86,19 @@ def train(
         "record.preview_every": preview_every,
     }  # fmt: skip
     summary = Summary()
-    run_training(configuration(out, given, config, settings or [], resume), out, resume=resume)
-    summary.tell(
-        out, "a trained model", then=f"generate with: infbrush generate {out} --out out.ome.zarr --size 1024x1024"
-    )
+    run = configuration(out, given, config, settings or [], resume)
+    run_training(run, out, resume=resume)
+    made, then = _next(run.model.system, out)
+    summary.tell(out, made, then=then)
+
+
+def _next(system: str, out: Path) -> tuple[str, str]:
+    """What a run has made, and how one goes on: systems of two stages need the second before they generate."""
+    if system == "infd" or (system == "infdiff" and (out / "encoder").is_dir()):
+        second = f"{system}-latent"
+        call = f"infbrush train --system {second} --autoencoder {out} --minutes 30 --out {out.name}-latent"
+        return "a trained autoencoder, the first of two stages", f"learn its latents with: {call}"
+    return "a trained model", f"generate with: infbrush generate {out} --out out.ome.zarr --size 1024x1024"
 
 
 def configuration(out: Path, given: dict[str, Any], file: Path | None, settings: list[str], resume: bool) -> RunConfig:

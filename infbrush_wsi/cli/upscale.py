@@ -37,6 +37,8 @@ def upscale(
     bands: o.Bands = None,
     condition: o.Condition = None,
     embedding: o.Embedding = None,
+    reference: o.Reference = None,
+    reference_region: o.ReferenceRegion = None,
     seed: o.Seed = 0,
     steps: o.Steps = 20,
     strength: o.Strength = 1.0,
@@ -60,9 +62,10 @@ def upscale(
     arguments = o.sampling(given) | {"region": region_of(region), "factor": factor, "mpp": mpp}
     with o.source_of(slide, given) as source:
         with messages().status("importing torch"):
-            from infbrush_wsi.pipelines.infbrush import InfBrushPipeline
+            from infbrush_wsi.pipelines.reconstruction import open_denoiser
             from infbrush_wsi.pipelines.upscale import upscale as make_finer
-        pipe = InfBrushPipeline.from_pretrained(model)
+        pipe = open_denoiser(model)
+        arguments = o.with_reference(arguments, given, pipe)
         with counting("upscaling") as progress:
             found = make_finer(pipe, source, progress=progress, **arguments)
         facts = o.write_result(found, f"upscaled by {factor}, seed {seed}", out, kind, given)

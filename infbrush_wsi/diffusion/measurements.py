@@ -39,6 +39,23 @@ class Measurement(Protocol):
 
 
 @dataclass(frozen=True)
+class Nothing:
+    """Nothing is known: what is made follows from where it starts and from its condition."""
+
+    def error(self, clean: Tensor) -> Tensor:
+        """0."""
+        return clean.new_zeros(())
+
+    def gradient(self, clean: Tensor) -> Tensor:
+        """0 everywhere."""
+        return torch.zeros_like(clean)
+
+    def replaced(self, clean: Tensor) -> Tensor:
+        """The estimate."""
+        return clean
+
+
+@dataclass(frozen=True)
 class KnownPixels:
     """Pixels x̄ that are known in a part K of the frame (inpainting, ∞-Diff "applications").
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self, TypedDict
@@ -58,7 +59,7 @@ DEFAULTS = Rendering(
 )  # fmt: skip
 
 
-class DenoiserPipeline:
+class DenoiserPipeline(ABC):
     """A trained model that makes canvases.
 
     Args:
@@ -107,6 +108,14 @@ class DenoiserPipeline:
     def classes(self) -> tuple[str, ...]:
         """Names that a condition may be."""
         return self.info.classes
+
+    @abstractmethod
+    def condition_batch(self, condition: Any) -> ConditionBatch:
+        """One condition of an image, as the system takes it, as a batch of one.
+
+        Raises:
+            ConditionError: if the model does not know it.
+        """
 
     def _canvas(self, call: dict[str, Any], batch: ConditionBatch, name: Any, layout: Layout | None) -> Canvas:
         """The canvas of a call.

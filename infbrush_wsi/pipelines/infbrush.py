@@ -135,6 +135,14 @@ class InfBrushPipeline(DenoiserPipeline):
             batch, name = self._conditions(layout), None
         return self._canvas(call, batch, name, layout)
 
+    def condition_batch(self, condition: Any) -> ConditionBatch:
+        """A class, an embedding (D,) or (M, D), or None, as a batch of one.
+
+        Raises:
+            ConditionError: if the model does not know it.
+        """
+        return condition_of(self.info, self.denoiser.config.embedding_dim, condition)[0]
+
     def _conditions(self, layout: Layout) -> ConditionBatch:
         """One row for each condition of a layout."""
         if isinstance(layout, EmbeddingGrid):

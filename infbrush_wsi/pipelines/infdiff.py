@@ -148,6 +148,18 @@ class InfDiffPipeline(DenoiserPipeline):
             )
         return sample_latents(network, [whole("seed", seed)], whole("latent_steps", steps))[0].numpy()
 
+    def condition_batch(self, condition: Any) -> ConditionBatch:
+        """A latent (D,), an image or the path of one that is encoded whole, or None: no latent; as a batch of one.
+
+        Raises:
+            ConditionError: if the model cannot take it.
+        """
+        if condition is None:
+            return ConditionBatch.none(1)
+        if isinstance(condition, str) and not Path(condition).exists():
+            raise ConditionError(f"an ∞-Diff model has no classes, and {condition!r} is no image whose latent it takes")
+        return self._batch(self._latent(condition, 0, TRAIN_TIMESTEPS))[0]
+
     def _latent(self, z: Any, seed: int, steps: int) -> NDArray[np.float32] | None:
         if z is None:
             return self.sample_latent(seed, steps) if "latent" in self.bundle.networks else None

@@ -14,8 +14,8 @@ from infbrush_wsi.canvas.inpainting import inpainted
 from infbrush_wsi.canvas.reader import Progress
 from infbrush_wsi.diffusion.reconstruction import Reconstruction
 from infbrush_wsi.errors import RegionError
+from infbrush_wsi.pipelines.base import DenoiserPipeline
 from infbrush_wsi.pipelines.hole_mask import MaskUnit, hole_from
-from infbrush_wsi.pipelines.infbrush import InfBrushPipeline
 from infbrush_wsi.pipelines.reconstruction import ReconstructedImage, filler_for, opened, record_of
 from infbrush_wsi.sources import Source
 from infbrush_wsi.sources.lazy import lazy_region
@@ -25,7 +25,7 @@ INPAINT_ROUNDS = 3
 
 
 def inpaint(
-    pipe: InfBrushPipeline,
+    pipe: DenoiserPipeline,
     source: Source | str | Path,
     mask: Sequence[int] | NDArray[np.bool_] | str | Path,
     *,
@@ -50,14 +50,14 @@ def inpaint(
     one frame (256 training pixels with their surroundings) are filled in several, each continuing those before.
 
     Args:
-        pipe: the model.
+        pipe: a model of ∞-Brush or ∞-Diff.
         source: opened, or its path.
         mask: what to fill: (x, y, w, h) in level-0 pixels; a bool array (h, w) of the region's size, or a picture of
             that size that is not black there; or a GeoJSON file of areas.
         region: (x, y, w, h) in level-0 pixels that the result shows; None: all of the source.
         level: of the source.
         mask_unit: of a GeoJSON file's coordinates: 'pixel' of level 0, or 'crs'.
-        condition: a class or embedding of the model; None: unconditional.
+        condition: a class or embedding of the model, for ∞-Diff a latent; None: unconditional.
         seed: of the noise field.
         num_inference_steps: network evaluations, in each round.
         strength: share of the steps that is made: 1 makes the part from noise, less keeps more of what was there.

@@ -8,15 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from affine import Affine
 from numpy.typing import NDArray
 
 from infbrush_wsi.canvas.filler import Filler, FillSettings
 from infbrush_wsi.canvas.inpainting import Patch, patched
 from infbrush_wsi.canvas.spec import FINEST_RATIO
-from infbrush_wsi.domain import Box, Lattice
-from infbrush_wsi.errors import BandMismatchError, MissingMppError, RegionError
-from infbrush_wsi.pipelines.call import condition_of, provenance_of
-from infbrush_wsi.pipelines.infbrush import InfBrushPipeline
+from infbrush_wsi.domain import Box, Lattice, Shape
+from infbrush_wsi.errors import BandMismatchError, CheckpointError, MissingMppError, RegionError
+from infbrush_wsi.pipelines.base import DenoiserPipeline
+from infbrush_wsi.pipelines.call import provenance_of
+from infbrush_wsi.pipelines.registry import open_pipeline
 from infbrush_wsi.sources import Source, open_source
 from infbrush_wsi.sources.lazy import LazyRegion
 
@@ -89,8 +91,33 @@ def opened(source: Source | str | Path) -> Source:
     return source if isinstance(source, Source) else open_source(source)
 
 
+def open_denoiser(directory: str | Path, device: Any = None) -> DenoiserPipeline:
+    """Load a model that can be held to what is known of an image: one of ∞-Brush or ∞-Diff.
+
+    Args:
+        directory: of the model, or the name of one that comes with the package.
+        device: see `pipelines.registry.open_pipeline`.
+
+    Raises:
+        CheckpointError: if it is not a complete, undamaged model directory of such a system.
+    """
+    pipe = open_pipeline(directory, device)
+    if not isinstance(pipe, DenoiserPipeline):
+        raise CheckpointError(
+            f"the model in {directory} is of the system {pipe.info.system!r}, which is not made to fit real pixels; "
+            "inpaint and upscale take models of infbrush and infdiff"
+        )
+    return pipe
+
+
+def finer(lattice: Lattice, factor: int) -> Lattice:
+    """The same extent with cells `factor` times as small."""
+    shape = Shape(lattice.shape.h * factor, lattice.shape.w * factor)
+    return Lattice(shape, lattice.transform @ Affine.scale(1.0 / factor), lattice.unit, lattice.crs)
+
+
 def filler_for(
-    pipe: InfBrushPipeline, source: Source, lattice: Lattice, condition: Any, settings: FillSettings
+    pipe: DenoiserPipeline, source: Source, lattice: Lattice, condition: Any, settings: FillSettings
 ) -> Filler:
     """The model on a lattice of real pixels.
 
@@ -98,7 +125,7 @@ def filler_for(
         pipe: the model.
         source: whose bands and unit must be the model's.
         lattice: on which pixels are made.
-        condition: as `InfBrushPipeline` takes it, but no layout.
+        condition: as the pipeline takes it, but no layout.
         settings: of the generation.
 
     Raises:
@@ -122,7 +149,7 @@ def filler_for(
             f"the pixels to be made measure {lattice.spacing.x:.4g} {lattice.unit}; this model makes them from "
             f"{base / FINEST_RATIO:.4g} to {base * coarsest:.4g}: choose another level or factor"
         )
-    batch, _ = condition_of(pipe.info, pipe.denoiser.config.embedding_dim, condition)
+    batch = pipe.condition_batch(condition)
     magnification = math.log2(base / min(info.spacing))
     return Filler(pipe.denoiser, pipe.process, batch, info.sigma, ratio, magnification, settings)
 
@@ -144,7 +171,7 @@ def _check_pixels(path: str, lattice: Lattice, unit: str) -> None:
 
 
 def record_of(
-    pipe: InfBrushPipeline, task: str, part: LazyRegion, condition: Any, settings: FillSettings, **more: Any
+    pipe: DenoiserPipeline, task: str, part: LazyRegion, condition: Any, settings: FillSettings, **more: Any
 ) -> dict[str, Any]:
     """The record of a reconstruction.
 

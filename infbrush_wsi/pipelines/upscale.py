@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from affine import Affine
 
 from infbrush_wsi.canvas.filler import FillSettings, FrameSizes, Start
 from infbrush_wsi.canvas.holes import Hole
@@ -15,10 +14,10 @@ from infbrush_wsi.canvas.inpainting import Patch
 from infbrush_wsi.canvas.reader import Progress
 from infbrush_wsi.canvas.upscaling import Upscaler
 from infbrush_wsi.diffusion.reconstruction import Reconstruction
-from infbrush_wsi.domain import Box, Lattice, Shape
+from infbrush_wsi.domain import Box
 from infbrush_wsi.errors import ConfigError, RegionError
-from infbrush_wsi.pipelines.infbrush import InfBrushPipeline
-from infbrush_wsi.pipelines.reconstruction import ReconstructedImage, filler_for, opened, record_of
+from infbrush_wsi.pipelines.base import DenoiserPipeline
+from infbrush_wsi.pipelines.reconstruction import ReconstructedImage, filler_for, finer, opened, record_of
 from infbrush_wsi.sources import Source
 from infbrush_wsi.sources.lazy import lazy_region
 
@@ -27,7 +26,7 @@ MOST_PIXELS = 1 << 26
 
 
 def upscale(
-    pipe: InfBrushPipeline,
+    pipe: DenoiserPipeline,
     source: Source | str | Path,
     *,
     factor: int = 4,
@@ -48,13 +47,13 @@ def upscale(
     """Make a real picture of low magnification finer; averaged down again it is the real picture.
 
     Args:
-        pipe: the model.
+        pipe: a model of ∞-Brush or ∞-Diff.
         source: opened, or its path.
         factor: finer pixels along the side of a pixel.
         region: (x, y, w, h) in level-0 pixels, whatever the level; None: all of the source.
         level: of the source that is made finer.
         mpp: pixel size in micrometres at which the source is read, instead of a level.
-        condition: a class or embedding of the model; None: unconditional.
+        condition: a class or embedding of the model, for ∞-Diff a latent; None: unconditional.
         seed: of the noise field.
         num_inference_steps: network evaluations.
         strength: share of the steps that is made, from the noised smooth enlargement; 1: from noise alone.
@@ -90,9 +89,3 @@ def upscale(
     record = record_of(pipe, "upscale", part, condition, settings, factor=factor)
     patch = Patch(Hole(Box(0, 0, w, h), np.ones((h, w), bool)), made)
     return ReconstructedImage(fine, image.channel_names, record, None, (patch,))
-
-
-def finer(lattice: Lattice, factor: int) -> Lattice:
-    """The same extent with cells `factor` times as small."""
-    shape = Shape(lattice.shape.h * factor, lattice.shape.w * factor)
-    return Lattice(shape, lattice.transform @ Affine.scale(1.0 / factor), lattice.unit, lattice.crs)

@@ -12,13 +12,13 @@ SMALL = {
 }  # fmt: skip
 
 
-def _train(out: Path, **data: object) -> None:
+def _train(out: Path, model: dict[str, object] | None = None, **data: object) -> None:
     from infbrush_wsi.training.config import RunConfig
     from infbrush_wsi.training.run import train
 
     values = {
         "data": {"window": 64, "points": 256, "workers": 0} | data,
-        "model": {"overrides": SMALL},
+        "model": model or {"overrides": SMALL},
         "optim": {"steps": 2, "batch": 2},
     }
     train(RunConfig.parse(values), out)
@@ -50,4 +50,6 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "regions.geojson").write_text(json.dumps({"type": "FeatureCollection", "features": areas}))
     _train(folder / "model", sources=[str(folder / "slides")], labels="folder", mpp=[1.0])
     _train(folder / "aerial", sources=[str(folder / "naip.tif")], resolution=[1.0])
+    infdiff = {"system": "infdiff", "overrides": SMALL | {"latent_dim": 6}}
+    _train(folder / "autoencoder", infdiff, sources=[str(folder / "slides")], mpp=[1.0])
     return folder

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from infbrush_wsi.errors import CheckpointError, RegionError
 from infbrush_wsi.models.bundle import INFO_FILE
@@ -14,7 +14,6 @@ from infbrush_wsi.models.shipped import model_directory
 from infbrush_wsi.plugins.napari.layers import image_layers
 
 if TYPE_CHECKING:
-    from infbrush_wsi.pipelines.infbrush import InfBrushPipeline
     from infbrush_wsi.plugins.napari.layers import LayerData
 
 
@@ -56,16 +55,16 @@ class SlideRequest:
         return image_layers(canvas)
 
     @staticmethod
-    def _pixels(pipeline: InfBrushPipeline, length: float) -> int:
-        spacing = pipeline.info.spacing[0]
+    def _pixels(pipeline: Any, length: float) -> int:
+        spacing: float = pipeline.info.spacing[0]
         if not (math.isfinite(length) and length >= spacing / 2):
             raise RegionError(f"a slide of {length:g} {pipeline.info.unit} has no pixel of {spacing:g}; make it larger")
         return max(1, round(length / spacing))
 
 
 @lru_cache(maxsize=1)
-def _load(directory: Path, changed: int) -> InfBrushPipeline:
+def _load(directory: Path, changed: int) -> Any:
     """The model, kept until another one is asked for, or it has been trained anew."""
-    from infbrush_wsi.pipelines.infbrush import InfBrushPipeline
+    from infbrush_wsi.pipelines.registry import open_pipeline
 
-    return InfBrushPipeline.from_pretrained(directory)
+    return open_pipeline(directory)

@@ -24,13 +24,13 @@ def generated_slide() -> list[LayerData]:
     Raises:
         CheckpointError: if there is no model, or it is damaged.
     """
-    from infbrush_wsi.pipelines.infbrush import InfBrushPipeline
+    from infbrush_wsi.pipelines.registry import open_pipeline
 
     model = os.environ.get(MODEL) or next(iter(shipped_models()), None)
     if model is None:
         raise CheckpointError(
             f"no model comes with this installation; set {MODEL} to a directory that 'infbrush train --out' has written"
         )
-    pipeline = InfBrushPipeline.from_pretrained(model)
+    pipeline = open_pipeline(model)
     condition = pipeline.classes[-1] if pipeline.classes else None
-    return image_layers(pipeline(condition=condition, size=(SIDE, SIDE), seed=7, num_inference_steps=STEPS))
+    return image_layers(pipeline(condition, size=(SIDE, SIDE), seed=7, num_inference_steps=STEPS))
