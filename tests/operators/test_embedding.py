@@ -48,3 +48,14 @@ def test_scattered_and_tile_features_agree(supports: Any) -> None:
     for kind in ("cell", "extent"):
         features = PositionFeatures(kind)
         torch.testing.assert_close(features(supports.everywhere(shape)), features(supports.whole(shape)))
+
+
+def test_cell_features_between_training_pixels_are_those_of_the_pixels_around(supports: Any) -> None:
+    # With two pixels a cell the cosine of the first octave is zero at all centres: training says nothing of it.
+    features = PositionFeatures("cell")
+    trained = features(supports.whole(Shape(8, 8), pitch=2.0)).reshape(8, 8, -1)
+    finer = features(supports.whole(Shape(16, 16), ratio=2.0, pitch=2.0)).reshape(16, 16, -1)
+    along = 0.75 * trained[:, :-1] + 0.25 * trained[:, 1:]  # a quarter of a pixel after a centre
+    expected = 0.75 * along[:-1] + 0.25 * along[1:]
+    torch.testing.assert_close(finer[1:14:2, 1:14:2], expected, rtol=0, atol=1e-5)
+    assert finer[..., 2 * CELL_OCTAVES].abs().max() < 1e-5
