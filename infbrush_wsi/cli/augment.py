@@ -85,6 +85,7 @@ def augment(
     summary = Summary()
     if (training is None) != (held_out is None):
         raise ConfigError("--training and --held-out are needed together to find copies")
+    o.check_model(model)
     with messages().status("importing torch"):
         from infbrush_wsi.augment import Synthesis, SyntheticDataset
         from infbrush_wsi.augment.folder import DROPPED

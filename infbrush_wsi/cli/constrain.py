@@ -10,6 +10,7 @@ import typer
 from infbrush_wsi.cli import generate_options as o
 from infbrush_wsi.cli.console import examples, messages
 from infbrush_wsi.cli.console import out as results
+from infbrush_wsi.cli.options import check_model
 from infbrush_wsi.cli.options import size as parsed_size
 from infbrush_wsi.cli.outputs import check_store
 from infbrush_wsi.cli.progress import counting
@@ -64,6 +65,7 @@ def constrain(
         "num_inference_steps": steps, "guidance_scale": guidance if condition is not None else 1.0,
         "scheduler": sampler, "workdir": workdir,
     }  # fmt: skip
+    check_model(model)
     with messages().status("importing torch"):
         from infbrush_wsi.pipelines.constraints import constrained
         from infbrush_wsi.pipelines.constraints.settings import read_constraints

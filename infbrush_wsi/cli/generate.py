@@ -12,7 +12,7 @@ from infbrush_wsi.cli import generate_options as o
 from infbrush_wsi.cli.cluster import check_cluster, cluster
 from infbrush_wsi.cli.console import examples, messages
 from infbrush_wsi.cli.generate_condition import conditioning
-from infbrush_wsi.cli.options import check_crs, check_mpp, point
+from infbrush_wsi.cli.options import check_crs, check_model, check_mpp, point
 from infbrush_wsi.cli.options import size as parsed_size
 from infbrush_wsi.cli.outputs import check_folder, check_store
 from infbrush_wsi.cli.painting import warn_of_miss
@@ -115,6 +115,7 @@ class _Call:
             from infbrush_wsi.writers.watermark import Watermark
 
             Watermark(given["watermark"]).check(3, given["chunk"])
+        check_model(given["model"])
         check_cluster(given["scheduler"], given["workers"], given["engine"])
         if given["plan"] is not None and given["engine"] != "lazy":
             raise ConfigError(

@@ -9,6 +9,7 @@ import typer
 
 from infbrush_wsi.cli import reconstruction_options as o
 from infbrush_wsi.cli.console import examples, messages
+from infbrush_wsi.cli.options import check_model
 from infbrush_wsi.cli.options import region as region_of
 from infbrush_wsi.cli.progress import counting
 from infbrush_wsi.cli.summary import Summary
@@ -65,6 +66,7 @@ def inpaint(
     """
     given = dict(locals())
     kind = o.image_kind(out, overwrite)
+    check_model(model)
     summary = Summary()
     arguments = o.sampling(given) | {
         "region": region_of(region), "mask_unit": mask_unit, "rounds": rounds, "mask": _mask(mask),

@@ -59,6 +59,17 @@ def size(text: str) -> tuple[int, int]:
         raise ConfigError(f"--size must be WIDTHxHEIGHT in pixels, e.g. 4096x4096, not {text!r}") from error
 
 
+def check_model(directory: Path) -> None:
+    """Refuse what is no model at once: it takes seconds to import torch.
+
+    Raises:
+        CheckpointError: if there is none, or its record is damaged or of another version.
+    """
+    from infbrush_wsi.models.bundle import read_info
+
+    read_info(directory)
+
+
 def check_crs(text: str | None) -> None:
     """Refuse what is no coordinate reference system, where rasterio is there to ask.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 import warnings
 
 import pytest
@@ -143,3 +144,24 @@ def test_a_truncated_slide_is_an_error_and_not_a_traceback(cli, slides, tmp_path
         result = cli("info", damaged)
     assert result.exit_code == 1
     assert "damaged.tif" in line(result)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        ("generate", "no-model", "--out", "o.ome.zarr"),
+        ("augment", "no-model", "--out", "o"),
+        ("inpaint", "no-model", "s.png", "--mask", "0,0,8,8", "--out", "o.png"),
+        ("upscale", "no-model", "s.png", "--factor", "2", "--out", "o.png"),
+    ],
+    ids=lambda call: call[0],
+)
+def test_a_misspelt_model_is_told_before_torch_is_imported(environment, tmp_path, call):
+    script = "import sys; from infbrush_wsi.cli import app\ntry: app()\nfinally: print('torch' in sys.modules)"
+    command = [sys.executable, "-c", script, *call]
+    found = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=120
+    )
+    assert "no-model is not a model directory" in found.stderr
+    assert found.stdout.split() == ["False"]
+    assert not list(tmp_path.iterdir())
