@@ -1,6 +1,6 @@
 """What does it cost to look into a giant canvas, to write one, and does anything show where its parts meet?
 
-    python benchmarks/canvas.py [--quick] [--model DIR] [--sizes 2048 4096 ...] [--json PATH]
+    python benchmarks/canvas.py [--quick] [--model DIR] [--seeds 3] [--sizes 2048 4096 ...] [--json PATH]
 
 The model is 'tiny' with random weights on windows of 128²; with --model a trained one, whose pictures mean something.
 
@@ -9,9 +9,9 @@ The model is 'tiny' with random weights on windows of 128²; with --model a trai
   'stand_alone' is an image of 512² with its own plan, all at the same number of steps, in one process.
 * write: canvases of 2048² to 16384² (--quick: 512² and 1024²) are written as OME-Zarr, one sampler step, 64 MiB of
   cache, each in a process of its own. The exponent is that of time against the number of pixels.
-* seams: gradient energy and local variance on the borders of tiles and frames over the same elsewhere, and the same
-  for 'averaged': every frame rendered by itself, overlaps blended afterwards. 'vs_exact' is the energy on the borders
-  of tiles over that on the same lines with the exact halo.
+* seams: gradient energy and local variance on the borders of tiles and frames over the same elsewhere, mean of three
+  canvases with its standard error, and the same for 'averaged': every frame rendered by itself, overlaps blended
+  afterwards. 'vs_exact' is the energy on the borders of tiles over that on the same lines with the exact halo.
 * levels: every level as it is computed against the box average of level 0, PSNR.
 * exact: tiles with the exact halo against the whole canvas as one tile, largest difference of T x_0.
 """
@@ -33,6 +33,7 @@ WINDOW, FRAME = 128, 128
 GIANT = 100_000
 SIZES, QUICK_SIZES = (2048, 4096, 8192, 16384), (512, 1024)
 CACHE_MIB = 64
+SEED = 5
 PARTS = ("region", "picture", "write")
 
 
@@ -45,10 +46,10 @@ def make_pipeline(model: str | None) -> Any:
     return InfBrushPipeline.from_pretrained(model)
 
 
-def make_canvas(pipeline: Any, size: int, steps: int, **options: Any) -> Any:
+def make_canvas(pipeline: Any, size: int, steps: int, seed: int = SEED, **options: Any) -> Any:
     """A canvas of the first class, if the model has classes."""
     condition = pipeline.classes[0] if pipeline.classes else None
-    return pipeline(condition, size=(size, size), seed=5, num_inference_steps=steps, **options)
+    return pipeline(condition, size=(size, size), seed=seed, num_inference_steps=steps, **options)
 
 
 def measure_region(model: str | None, steps: int, windows: int) -> dict[str, Any]:
@@ -117,13 +118,14 @@ def measure_write(model: str | None, size: int) -> dict[str, Any]:
     }
 
 
-def measure_picture(model: str | None, size: int, steps: int) -> dict[str, Any]:
-    """Seams, levels and exactness of one canvas in frames."""
-    from canvas_picture import beside_exact, exactness, levels, seams
+def measure_picture(model: str | None, size: int, steps: int, seeds: int) -> dict[str, Any]:
+    """Seams of some canvases in frames, levels and exactness of the first."""
+    from canvas_picture import beside_exact, exactness, levels, pooled, seams
 
     pipeline = make_pipeline(model)
     canvas = make_canvas(pipeline, size, steps, frame=FRAME)
-    found = {"size": size, "steps": steps} | seams(canvas)
+    others = (make_canvas(pipeline, size, steps, seed, frame=FRAME) for seed in range(SEED + 1, SEED + seeds))
+    found = {"size": size, "steps": steps, "seeds": seeds} | pooled([seams(one) for one in (canvas, *others)])
     found["levels"] = levels(canvas)
     found["levels_one_frame"] = levels(make_canvas(pipeline, size, steps))
     exact = make_canvas(pipeline, 256, steps, frame=FRAME, halo="exact")
@@ -163,6 +165,7 @@ def ratios_of(found: dict[str, Any]) -> dict[str, float]:
 def main() -> None:
     parser = harness.make_parser(__doc__)
     parser.add_argument("--model", default=None, help="directory of a trained model, for the pictures")
+    parser.add_argument("--seeds", type=int, default=None, help="canvases of which seams are measured, default 3")
     parser.add_argument("--sizes", type=int, nargs="*", default=None, help="sides of the canvases to write")
     parser.add_argument("--parts", nargs="*", default=PARTS, choices=PARTS, help="others stay as they are in the JSON")
     options = parser.parse_args()
@@ -177,7 +180,8 @@ def main() -> None:
         print({key: value for key, value in found["region"].items() if key != "windows"}, flush=True)
     if "picture" in options.parts:
         size, steps = (320, 2) if options.quick else (1536, 12)
-        found["picture"] = harness.call_apart(context, measure_picture, options.model, size, steps)
+        seeds = options.seeds or (1 if options.quick else 3)
+        found["picture"] = harness.call_apart(context, measure_picture, options.model, size, steps, seeds)
         found["picture"]["weights"] = "random" if options.model is None else "trained"
         print(found["picture"], flush=True)
     if "write" in options.parts:

@@ -41,6 +41,14 @@ def seams(canvas: Any) -> dict[str, float]:
     return found | {f"{name}_error": ratio.error for name, ratio in ratios.items()}
 
 
+def pooled(found: list[dict[str, float]]) -> dict[str, float]:
+    """Means over canvases of what `seams` gives, and their standard errors."""
+    names = [name for name in found[0] if not name.endswith("_error")]
+    means = {name: float(np.mean([one[name] for one in found])) for name in names}
+    errors = {f"{name}_error": float(np.hypot.reduce([one[f"{name}_error"] for one in found])) for name in names}
+    return means | {name: error / len(found) for name, error in errors.items()}
+
+
 def averaged_frames(canvas: Any) -> NDArray[np.float64]:
     """Every frame of stage 0 rendered with its own plan alone; finished images are averaged where frames overlap."""
     level = canvas.reader.level(0)
