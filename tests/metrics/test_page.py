@@ -72,7 +72,20 @@ def test_planted_copies_are_named(run, image_folder, tmp_path, one_thread):
     (training / "000.png").write_bytes(b"broken: later ones must keep their names")
     (made / "000.png").write_bytes(b"broken too")
     out = tmp_path / "out"
-    run(held_out, made, "--out", out, *QUICK, "--training", training, "--held-out", held_out, "--tile", 32)
+    run(
+        held_out,
+        made,
+        "--out",
+        out,
+        *QUICK,
+        "--training",
+        training,
+        "--held-out",
+        held_out,
+        "--tile",
+        32,
+        "--allow-copies",
+    )
     found = {result["name"]: result for result in json.loads((out / "evaluation.json").read_text())["results"]}
     assert found["seam"]["low"] < 1.2
     assert found["memorised"]["settings"]["rule"]["kind"] == "whole"
@@ -80,8 +93,7 @@ def test_planted_copies_are_named(run, image_folder, tmp_path, one_thread):
     assert settings["passed"] is False
     assert settings["copies"] == 1
     assert settings["suspicious"][0] == [str(made / "002.png"), str(training / "004.png")]
-    files = ("--training", training, "--held-out", held_out, "--copy-window", 80, "--overwrite")
-    run(held_out, made, "--out", out, *QUICK, *files)
+    run(held_out, made, "--out", out, *QUICK, *sets, "--copy-window", 80, "--overwrite")
     found = {result["name"]: result for result in json.loads((out / "evaluation.json").read_text())["results"]}
     assert found["memorised"]["settings"]["rule"]["kind"] == "grid"
     assert found["memorised"]["settings"]["suspicious"][0] == settings["suspicious"][0]
