@@ -71,21 +71,8 @@ def test_planted_copies_are_named(run, image_folder, tmp_path, one_thread):
     Image.open(training / "004.png").transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(made / "002.png")
     (training / "000.png").write_bytes(b"broken: later ones must keep their names")
     (made / "000.png").write_bytes(b"broken too")
-    out = tmp_path / "out"
-    run(
-        held_out,
-        made,
-        "--out",
-        out,
-        *QUICK,
-        "--training",
-        training,
-        "--held-out",
-        held_out,
-        "--tile",
-        32,
-        "--allow-copies",
-    )
+    out, sets = tmp_path / "out", ("--training", training, "--held-out", held_out, "--allow-copies")
+    run(held_out, made, "--out", out, *QUICK, *sets, "--tile", 32)
     found = {result["name"]: result for result in json.loads((out / "evaluation.json").read_text())["results"]}
     assert found["seam"]["low"] < 1.2
     assert found["memorised"]["settings"]["rule"]["kind"] == "whole"
