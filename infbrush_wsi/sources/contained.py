@@ -10,6 +10,10 @@ import zarr
 from zarr.storage import LocalStore
 
 from infbrush_wsi.errors import CorruptSourceError
+from infbrush_wsi.sources.inflated import inflated_bytes
+from infbrush_wsi.sources.plausible import MAX_CHUNK_BYTES
+
+METADATA = ("zarr.json", ".zarray", ".zattrs", ".zgroup", ".zmetadata")
 
 
 class ContainedStore(LocalStore):
@@ -23,15 +27,26 @@ class ContainedStore(LocalStore):
         """The bytes of a key.
 
         Raises:
-            CorruptSourceError: if it leaves the store.
+            CorruptSourceError: if it leaves the store, or is a chunk that becomes too large.
         """
         self._check(key)
-        return await super().get(key, *arguments, **named)
+        return self._bounded(key, await super().get(key, *arguments, **named))
 
     def get_sync(self, key: str, *arguments: Any, **named: Any) -> Any:
         """As `get`."""
         self._check(key)
-        return super().get_sync(key, *arguments, **named)
+        return self._bounded(key, super().get_sync(key, *arguments, **named))
+
+    def _bounded(self, key: str, found: Any) -> Any:
+        """What was found, unless decoding it would take more memory than any chunk may."""
+        if found is not None and not key.endswith(METADATA):
+            size = inflated_bytes(found.to_bytes(), MAX_CHUNK_BYTES)
+            if size > MAX_CHUNK_BYTES:
+                raise CorruptSourceError(
+                    f"{self.root} is not read: its {key!r} would become {size} bytes or more, and no chunk may become "
+                    f"more than {MAX_CHUNK_BYTES}"
+                )
+        return found
 
     def _check(self, key: str) -> None:
         root = os.path.realpath(self.root)
