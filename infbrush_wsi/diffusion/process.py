@@ -6,12 +6,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import torch
 from diffusers import DDPMScheduler
+from pydantic import TypeAdapter
 from torch import Tensor
 
 from infbrush_wsi.diffusion.sde import VP_SDE, TraceClassSDE
@@ -53,9 +55,14 @@ class ProcessConfig:
             CheckpointError: if they are not a process's.
         """
         try:
-            return cls(**{**values, "data_mean": tuple(values["data_mean"])})
-        except (KeyError, TypeError) as error:
+            given = cls(**{**values, "data_mean": tuple(values["data_mean"])})
+            found = TypeAdapter(cls).validate_python(asdict(given))
+            numbers = (found.noise_std, found.data_std, *found.data_mean)
+            if not (all(map(math.isfinite, numbers)) and found.noise_std > 0 and found.data_std > 0):
+                raise ValueError(f"its deviations and means are {numbers}")
+        except (KeyError, TypeError, ValueError) as error:
             raise CheckpointError(f"the model's record holds no diffusion process that can be used: {error}") from error
+        return found
 
 
 class MollifiedProcess:

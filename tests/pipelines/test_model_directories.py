@@ -78,6 +78,8 @@ CHANGES = {
     "a pixel size of zero": (lambda model: edited(model, spacing=[0.0]), "pixel sizes"),
     "no process": (lambda model: edited(model, process={}), "diffusion process"),
     "another process": (lambda model: edited(model, process={"data_mean": [0, 0, 0], "knots": 3}), "diffusion process"),
+    "means that are words": (lambda model: edited(model, process={"data_mean": ["a", "b", "c"]}), "diffusion process"),
+    "a deviation of zero": (lambda model: edited(model, process={"data_mean": [0, 0, 0], "data_std": 0}), "deviations"),
     "an unknown schedule": (
         lambda model: edited(model, process={"data_mean": [0, 0, 0], "schedule": "wavy"}),
         "diffusion process",
